@@ -1,0 +1,555 @@
+"""Text in, unit vectors out: the `Embedder` protocol and what implements it.
+
+Importing this module loads numpy alone; each implementation imports its library when one is made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import threading
+import unicodedata
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.errors import EmbedderError
+
+Embeddings = NDArray[np.float32]
+Progress = Callable[[int, int], None]
+"""Called with the number of texts done and the number of all."""
+
+MAX_CHARS_PER_TOKEN = 16
+"""Text beyond `max_tokens` times this is cut before it is tokenised: the longest piece of XLM-R has 16
+characters, so that the model would not see the rest anyway, while tokenising a megabyte takes a second."""
+
+EXPORT_FORMAT = 1
+EXPORT_METADATA = "export.json"
+
+_BATCH_TOKENS = 1024  # padding included; larger batches were no faster and held more memory
+_CHUNK_TEXTS = 512  # tokenised and sorted together
+_UNREADABLE = re.compile("[\x00\ud800-\udfff]")
+_SPACES = re.compile(r"\s+")
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors whose inner product is their likeness.
+
+    All vectors are float32 of unit length. No text makes a method raise: not an empty one, one of a megabyte,
+    nor one with NUL or unpaired surrogates. Methods may be called from several threads.
+    """
+
+    @property
+    def name(self) -> str:
+        """The model, as a person would name it."""
+
+    @property
+    def digest(self) -> str:
+        """Same for models that give the same vectors, whatever the backend; hexadecimal."""
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+
+    @property
+    def backend(self) -> str:
+        """What computes: "openvino", "sentence-transformers" or "hash"."""
+
+    @property
+    def backend_reason(self) -> str:
+        """Why this backend and no other, in one line."""
+
+    def embed_query(self, text: str) -> Embeddings:
+        """(dim,) vector of a question; the same text always gives the same vector."""
+
+    def embed_queries(self, texts: Sequence[str]) -> Embeddings:
+        """(n, dim), a row per question; row i equals `embed_query(texts[i])` to 1e-3 in each component."""
+
+    def embed_passages(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
+        """(n, dim), a row per passage, in order; a row does not depend on the other texts but to 1e-3."""
+
+
+# -- text ----------------------------------------------------------------------------------------------------
+
+
+def clean_text(text: str, max_chars: int) -> str:
+    """Text that any tokeniser can take.
+
+    NUL and surrogates become U+FFFD (which NMT normalisation reads as a space), runs of white space become
+    one space, and what is beyond `max_chars` code points is cut.
+    """
+    # The first slice bounds the work on huge texts; four times, for one that is mostly white space.
+    head = text[: 4 * max_chars]
+    return _SPACES.sub(" ", _UNREADABLE.sub("\ufffd", head)).strip()[:max_chars]
+
+
+def to_unit_rows(embeddings: NDArray[Any]) -> Embeddings:
+    """Rows scaled to unit length, as float32.
+
+    A row without a direction (zero, or not finite) becomes the first axis, so that unit length holds for all.
+    """
+    rows = np.array(embeddings, np.float32)
+    lengths = np.linalg.norm(rows, axis=1)
+    lost = ~(np.isfinite(lengths) & (lengths > 1e-12))
+    if lost.any():
+        rows[lost] = 0.0
+        rows[lost, 0] = 1.0
+        lengths[lost] = 1.0
+    rows /= lengths[:, None]
+    return rows
+
+
+# -- model folders -------------------------------------------------------------------------------------------
+
+
+def model_files(folder: Path) -> list[tuple[str, Path]]:
+    """Files of a model folder that decide its vectors, as (posix path inside it, path), sorted.
+
+    Left out: notes, exports to other runtimes, hidden files, and further copies of the weights.
+    """
+    skipped_folders = {"onnx", "openvino"}
+    skipped_suffixes = {".md", ".onnx", ".h5", ".msgpack", ".ot", ".png", ".jpg"}
+    found = []
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        if not path.is_file() or any(
+            part.startswith(".") or part in skipped_folders for part in inside.parts
+        ):
+            continue
+        if path.suffix not in skipped_suffixes:
+            found.append((inside.as_posix(), path))
+    if any(path.suffix == ".safetensors" for _, path in found):
+        found = [(inside, path) for inside, path in found if path.suffix not in {".bin", ".pt", ".pth"}]
+    return found
+
+
+def model_digest(folder: Path) -> str:
+    """SHA-256 over names and contents of `model_files`: weights, tokenizer, prompts, pooling. Hexadecimal.
+
+    Raises:
+        EmbedderError: there are no such files, or one cannot be read.
+    """
+    files = model_files(folder)
+    if not files:
+        raise EmbedderError(f"model folder '{folder}' has no model files; set GUITU_MODEL to one that has")
+    digest = hashlib.sha256()
+    try:
+        for inside, path in files:
+            with path.open("rb") as file:
+                digest.update(f"{inside}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    except OSError as error:
+        raise EmbedderError(f"cannot read model file '{path}': {error.strerror}") from error
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ExportInfo:
+    """What `OpenVinoEmbedder` must know of a graph; kept in ``export.json`` beside it.
+
+    Attributes:
+        name: of the model.
+        source_digest: `model_digest` of the folder it was made from.
+        source_files: (path inside it, bytes, mtime in ns), to see without reading whether they are the same.
+        dim: length of a vector.
+        max_tokens: longer texts are cut there, special tokens included.
+        pad_id: vocabulary id of the padding token.
+        query_prompt, passage_prompt: put before the text.
+        openvino_version: that made the graph.
+        n_checked: texts whose vectors were compared with sentence-transformers.
+        min_cosine: the lowest likeness among them.
+    """
+
+    name: str
+    source_digest: str
+    source_files: tuple[tuple[str, int, int], ...]
+    dim: int
+    max_tokens: int
+    pad_id: int
+    query_prompt: str
+    passage_prompt: str
+    openvino_version: str
+    n_checked: int
+    min_cosine: float
+
+    def write(self, folder: Path) -> None:
+        """Write ``export.json``."""
+        content = {"format": EXPORT_FORMAT, **asdict(self)}
+        (folder / EXPORT_METADATA).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> ExportInfo:
+        """Read ``export.json``.
+
+        Raises:
+            EmbedderError: missing, not JSON, or of another format.
+        """
+        path = folder / EXPORT_METADATA
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["format"] != EXPORT_FORMAT:
+                raise ValueError(f"format {content['format']}, not {EXPORT_FORMAT}")
+            values = {field.name: content[field.name] for field in fields(cls)}
+            values["source_files"] = tuple((str(n), int(s), int(t)) for n, s, t in values["source_files"])
+            return cls(**values)
+        except FileNotFoundError as error:
+            raise EmbedderError(
+                f"no exported model in '{folder}'; run `guitu index build` to make it"
+            ) from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise EmbedderError(
+                f"cannot read '{path}' ({error}); delete '{folder}' to have it made anew"
+            ) from error
+
+
+# -- implementations -----------------------------------------------------------------------------------------
+
+
+class OpenVinoEmbedder:
+    """Computes with OpenVINO on the processor, from a folder that `retrieval.export` has written.
+
+    bfloat16 is used where the processor has it: about 1.5 times as fast as float32, cosine to it 0.99999. A
+    row of a batch then differs from the same text alone by up to 6e-4 in a component, so `embed_query` always
+    runs its text alone: the same question gives the same vector, whatever else is being asked.
+    """
+
+    backend = "openvino"
+
+    def __init__(
+        self, folder: Path, *, backend_reason: str = "exported model found", n_streams: int | None = None
+    ) -> None:
+        """Load the graph and the tokenizer (about a second).
+
+        Args:
+            folder: has ``export.json``, ``model.xml``, ``model.bin`` and ``tokenizer.json``.
+            backend_reason: told to whoever asks.
+            n_streams: inferences that may run at once; by default one per two cores, which keeps a single
+                question quick (4.5 ms against 6.3 ms with one per core) at some cost in questions a second.
+        Raises:
+            EmbedderError: the folder is missing, damaged or not for this version.
+            ImportError: openvino or tokenizers is not installed.
+        """
+        import openvino
+        from tokenizers import Tokenizer
+
+        self.info = ExportInfo.read(folder)
+        self.backend_reason = backend_reason
+        n_streams = n_streams or max(1, available_cores() // 2)
+        try:
+            core = openvino.Core()
+            self.precision = (
+                "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+            )
+            compiled = core.compile_model(
+                str(folder / "model.xml"),
+                "CPU",
+                {
+                    "INFERENCE_PRECISION_HINT": self.precision,
+                    "PERFORMANCE_HINT": "LATENCY",
+                    "NUM_STREAMS": str(n_streams),
+                },
+            )
+            self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # both libraries raise bare exceptions of many kinds
+            raise EmbedderError(
+                f"cannot load the exported model in '{folder}' ({_first_line(error)}); "
+                "delete it to have it made anew"
+            ) from error
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(self.info.max_tokens)
+        self._max_chars = self.info.max_tokens * MAX_CHARS_PER_TOKEN
+        self._n_streams = n_streams
+        # An infer request serves one thread at a time.
+        self._requests = FairPool(compiled.create_infer_request() for _ in range(n_streams))
+
+    @property
+    def name(self) -> str:
+        """See `Embedder`."""
+        return self.info.name
+
+    @property
+    def digest(self) -> str:
+        """See `Embedder`."""
+        return self.info.source_digest
+
+    @property
+    def dim(self) -> int:
+        """See `Embedder`."""
+        return self.info.dim
+
+    def embed_query(self, text: str) -> Embeddings:
+        """See `Embedder`."""
+        ids = self._tokenizer.encode(self._prepare(self.info.query_prompt, text)).ids
+        row: Embeddings = to_unit_rows(self._infer([ids]))[0]
+        return row
+
+    def embed_queries(self, texts: Sequence[str]) -> Embeddings:
+        """See `Embedder`."""
+        return self._embed(self.info.query_prompt, texts, None)
+
+    def embed_passages(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
+        """See `Embedder`."""
+        return self._embed(self.info.passage_prompt, texts, progress)
+
+    def _embed(self, prompt: str, texts: Sequence[str], progress: Progress | None) -> Embeddings:
+        embeddings = np.empty((len(texts), self.dim), np.float32)
+        done = 0
+        with ThreadPoolExecutor(self._n_streams) as pool:
+            for start in range(0, len(texts), _CHUNK_TEXTS):
+                prepared = [self._prepare(prompt, text) for text in texts[start : start + _CHUNK_TEXTS]]
+                ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(prepared)]
+                batches = list(batches_by_length([len(row) for row in ids], _BATCH_TOKENS))
+                inputs = ([ids[i] for i in batch] for batch in batches)
+                for batch, rows in zip(batches, pool.map(self._infer, inputs), strict=True):
+                    embeddings[[start + i for i in batch]] = rows
+                    done += len(batch)
+                    if progress:
+                        progress(done, len(texts))
+        return to_unit_rows(embeddings)
+
+    def _prepare(self, prompt: str, text: str) -> str:
+        return prompt + clean_text(text, self._max_chars)
+
+    def _infer(self, ids: list[list[int]]) -> Embeddings:
+        """(n, dim) for n token id lists, padded to the longest of them."""
+        width = max(map(len, ids))
+        input_ids = np.full((len(ids), width), self.info.pad_id, np.int64)
+        mask = np.zeros((len(ids), width), np.int64)
+        for row, tokens in enumerate(ids):
+            input_ids[row, : len(tokens)] = tokens
+            mask[row, : len(tokens)] = 1
+        with self._requests.lend() as request:
+            request.infer({"input_ids": input_ids, "attention_mask": mask}, share_inputs=True)
+            # Copied, for the request will be reused.
+            return np.array(request.get_output_tensor(0).data, np.float32)
+
+
+class SentenceTransformerEmbedder:
+    """Computes with sentence-transformers: any model it can load, with more memory and a slower start."""
+
+    backend = "sentence-transformers"
+
+    def __init__(
+        self, path_or_name: Path | str, *, name: str | None = None, backend_reason: str = "asked for"
+    ) -> None:
+        """Load a model, from a folder or from the hub (`locate_model`).
+
+        Raises:
+            EmbedderError: it cannot be found or loaded.
+            ImportError: sentence-transformers is not installed.
+        """
+        folder = locate_model(path_or_name)
+        self.name = name or model_name(path_or_name)
+        self.backend_reason = backend_reason
+        self.digest = model_digest(folder)
+        self.model = load_sentence_transformer(folder)
+        self.dim = int(self.model.get_embedding_dimension())
+        max_tokens = self.model.max_seq_length or 512
+        self._max_chars = int(max_tokens) * MAX_CHARS_PER_TOKEN
+        self._lock = threading.Lock()  # its tokenizer must not be used by two threads at once
+
+    def embed_query(self, text: str) -> Embeddings:
+        """See `Embedder`."""
+        row: Embeddings = self._encode(self.model.encode_query, [text])[0]
+        return row
+
+    def embed_queries(self, texts: Sequence[str]) -> Embeddings:
+        """See `Embedder`."""
+        return self._encode(self.model.encode_query, texts)
+
+    def embed_passages(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
+        """See `Embedder`."""
+        parts = [np.empty((0, self.dim), np.float32)]
+        for start in range(0, len(texts), _CHUNK_TEXTS):
+            part = texts[start : start + _CHUNK_TEXTS]
+            parts.append(self._encode(self.model.encode_document, part))
+            if progress:
+                progress(start + len(part), len(texts))
+        return np.concatenate(parts)
+
+    def _encode(self, encode: Callable[..., Any], texts: Sequence[str]) -> Embeddings:
+        if not texts:
+            return np.empty((0, self.dim), np.float32)
+        cleaned = [clean_text(text, self._max_chars) for text in texts]
+        with self._lock:
+            return to_unit_rows(
+                encode(cleaned, batch_size=16, show_progress_bar=False, convert_to_numpy=True)
+            )
+
+
+class HashEmbedder:
+    """A stand-in without a model: texts that share characters get similar vectors.
+
+    Character n-grams of one to three (after NFKC and case folding, white space dropped) are hashed to an axis
+    and a sign and added up. Same on every machine; knows nothing of meaning.
+    """
+
+    backend = "hash"
+    backend_reason = "made for tests; needs no model"
+
+    def __init__(self, dim: int = 256) -> None:
+        self.name = f"hash-{dim}"
+        self.digest = hashlib.sha256(f"character n-grams 1-3, crc32, {dim}".encode()).hexdigest()
+        self.dim = dim
+
+    def embed_query(self, text: str) -> Embeddings:
+        """See `Embedder`."""
+        vector = np.zeros(self.dim, np.float32)
+        cleaned = clean_text(text, 512 * MAX_CHARS_PER_TOKEN)
+        folded = _SPACES.sub("", unicodedata.normalize("NFKC", cleaned).casefold())
+        for size in (1, 2, 3):
+            for start in range(len(folded) - size + 1):
+                code = zlib.crc32(folded[start : start + size].encode())
+                vector[code % self.dim] += 1.0 if code & 0x8000_0000 else -1.0
+        row: Embeddings = to_unit_rows(vector[None])[0]
+        return row
+
+    def embed_queries(self, texts: Sequence[str]) -> Embeddings:
+        """See `Embedder`."""
+        return self.embed_passages(texts)
+
+    def embed_passages(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
+        """See `Embedder`."""
+        embeddings = np.empty((len(texts), self.dim), np.float32)
+        for i, text in enumerate(texts):
+            embeddings[i] = self.embed_query(text)
+            if progress:
+                progress(i + 1, len(texts))
+        return embeddings
+
+
+# -- helpers -------------------------------------------------------------------------------------------------
+
+
+class FairPool:
+    """Things that one thread at a time may use, lent in the order asked for.
+
+    A plain queue lets a thread that has just given back take again before those that wait. With 16 threads
+    asking without pause, the slowest twentieth then took 300 ms against 120 ms here, for a tenth more in all.
+    """
+
+    def __init__(self, things: Iterable[Any]) -> None:
+        self._free = list(things)
+        self._waiting: deque[SimpleQueue[Any]] = deque()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def lend(self) -> Iterator[Any]:
+        """One of the things, as soon as it is this thread's turn."""
+        turn: SimpleQueue[Any] = SimpleQueue()
+        with self._lock:
+            if self._free:
+                turn.put(self._free.pop())
+            else:
+                self._waiting.append(turn)
+        thing = turn.get()
+        try:
+            yield thing
+        finally:
+            with self._lock:
+                if self._waiting:
+                    self._waiting.popleft().put(thing)
+                else:
+                    self._free.append(thing)
+
+
+def batches_by_length(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
+    """Group positions so that texts of like length share a batch, longest first.
+
+    Longest first, so that memory reaches its peak at once and not at the end of a long run.
+
+    Args:
+        lengths: tokens of each text.
+        max_tokens: of a batch, padding included; a longer text is a batch of its own.
+    Yields:
+        Positions, each exactly once.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    start = 0
+    while start < len(order):
+        size = max(1, max_tokens // max(1, lengths[order[start]]))
+        yield order[start : start + size]
+        start += size
+
+
+def available_cores() -> int:
+    """Processor cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
+
+
+def model_name(path_or_name: Path | str) -> str:
+    """A model's name for people: a folder's last part, a hub name as it is."""
+    return Path(path_or_name).resolve().name if Path(path_or_name).is_dir() else str(path_or_name)
+
+
+def locate_model(path_or_name: Path | str) -> Path:
+    """The folder of a model: the one given, or what the hub's cache or the hub itself has under that name.
+
+    Raises:
+        EmbedderError: no such folder, and the hub cannot be reached or has no such model.
+    """
+    folder = Path(path_or_name)
+    if folder.is_dir():
+        if not (folder / "modules.json").is_file() and not (folder / "config.json").is_file():
+            raise EmbedderError(
+                f"'{folder}' is no sentence-transformers folder (no modules.json); "
+                "set GUITU_MODEL to one that is"
+            )
+        return folder
+    name = str(path_or_name)
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
+        raise EmbedderError(
+            f"no model folder '{name}'; set GUITU_MODEL to a sentence-transformers folder or hub name"
+        )
+    from huggingface_hub import snapshot_download
+
+    unused = ["onnx/*", "openvino/*", "*.onnx", "*.h5", "*.msgpack", "*.ot", "*.gguf"]
+    try:
+        return Path(snapshot_download(name, ignore_patterns=unused, local_files_only=True))
+    except Exception:  # not in the cache, whatever the reason: ask the hub
+        pass
+    try:
+        return Path(snapshot_download(name, ignore_patterns=unused))
+    except Exception as error:  # connection, HTTP and repository errors have no common base
+        raise EmbedderError(
+            f"model '{name}' is neither a folder here nor to be had from the hub ({_first_line(error)}); "
+            "set GUITU_MODEL to a sentence-transformers folder, or leave it empty for the default model"
+        ) from error
+
+
+def load_sentence_transformer(folder: Path) -> Any:
+    """A SentenceTransformer from a folder, without network or progress bars.
+
+    Raises:
+        EmbedderError: it cannot be loaded.
+        ImportError: sentence-transformers is not installed.
+    """
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        return SentenceTransformer(str(folder), local_files_only=True).eval()
+    except Exception as error:  # each model class fails in its own way
+        raise EmbedderError(
+            f"cannot load the model in '{folder}' ({_first_line(error)}); check the folder"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    """The error's class and the first line of its message, which may be pages long."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

@@ -1,0 +1,130 @@
+"""The records of retrieval: facts are frozen, what depends on a query lives in `Hit`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Span(NamedTuple):
+    """A half-open range of Unicode code points, `text[start:end]`."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a statement comes from. `date` is ISO 8601; `url` is None where no citable copy exists."""
+
+    publisher: str
+    title: str
+    url: str | None
+    date: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading line of an article: `article.text[start:end]` is its words."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of an article and the keys of the sources that it rests on (empty in crawled articles)."""
+
+    start: int
+    end: int
+    source_keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Article:
+    """One published text.
+
+    `text` is NFC with `\\n` line ends and holds headings and paragraphs, without markup and footnote markers;
+    `sentences` cover every word of it outside the headings, in order. `sources` maps footnote keys to sources.
+    `published` is an ISO 8601 date; `language` a BCP 47 tag. `origin` is the line in which a crawled article
+    says where it was taken from. `digest` is the SHA-256 (hex) of what a reader sees.
+    """
+
+    article_id: str
+    title: str
+    url: str | None
+    publisher: str
+    published: str
+    language: str
+    text: str
+    sentences: tuple[Sentence, ...]
+    headings: tuple[Heading, ...] = ()
+    kind: str = "news"
+    topics: tuple[str, ...] = ()
+    countries: tuple[str, ...] = ()
+    translation_of: str | None = None
+    sources: dict[str, Source] = field(default_factory=dict)
+    origin: str | None = None
+    is_own: bool = False
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """The retrievable part of an article; `text == article.text[start:end]`, id is `<article_id>#<ordinal>`."""
+
+    passage_id: str
+    article_id: str
+    ordinal: int
+    start: int
+    end: int
+    text: str
+    heading: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One result of a search. `rank` counts from 1 without gaps; `score` orders within one list only.
+
+    `cosine` is the dense similarity (-1..1), `lexical` the BM25 score as a share of the best score that the
+    query could reach (0..1); `n_reprints` counts the reposts of the same text that were folded into this hit.
+    """
+
+    passage: Passage
+    article: Article
+    rank: int
+    score: float
+    cosine: float
+    lexical: float
+    n_reprints: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question made ready for search: `vector` (dim,) of unit length, `terms` for the lexical index."""
+
+    text: str
+    language: str | None
+    terms: tuple[str, ...]
+    vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredSentence:
+    """A sentence of a hit with its own evidence.
+
+    `cosine` compares it with the query. `overlap` is the weighed share of the query's terms that it holds (0..1),
+    `context_overlap` the same for its passage with title and heading, `names_overlap` for that context and only the
+    places and years that the query names (1 where it names none).
+    """
+
+    hit: Hit
+    sentence: Sentence
+    text: str
+    cosine: float
+    overlap: float
+    context_overlap: float
+    names_overlap: float
