@@ -1,0 +1,1 @@
+"""The bot: a question in, an answer made of quoted sentences out."""

@@ -1,0 +1,161 @@
+"""The one module that joins the rest: a question goes in, an answer comes out."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from bot import conversation as conversations
+from bot.compose import compose_quotes
+from bot.contacts import ContactList, unique
+from bot.emergency import LANGUAGE_NATIONALITIES, card_contacts
+from bot.evidence import N_CANDIDATES, Evidence, choose
+from bot.texts import text
+from bot.triage import Assessment, Triage
+from bot.types import Answer, Contact, Conversation, Question
+from retrieval import RetrievalError
+
+if TYPE_CHECKING:
+    from retrieval import Hit, Query, Searcher
+
+logger = logging.getLogger(__name__)
+
+MAX_SUGGESTIONS = 3
+MAX_CONTACTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What may be searched at this moment: a searcher and the ids of withdrawn articles."""
+
+    searcher: Searcher
+    withdrawn: frozenset[str] = frozenset()
+
+
+class Answerer:
+    """Answers questions.
+
+    `view` gives what may be searched now and raises `RetrievalError` while nothing can be: the emergency card needs
+    neither index nor model and is given all the same.
+    """
+
+    def __init__(self, view: Callable[[], View], contacts: ContactList, triage: Triage) -> None:
+        self._view = view
+        self.contacts = contacts
+        self._triage = triage
+
+    def answer(self, question: Question, conversation: Conversation) -> tuple[Answer, Conversation]:
+        """The answer to `question`, and the conversation with this turn added.
+
+        Raises:
+            RetrievalError: index or model cannot serve, and the question is no emergency.
+        """
+        conversation = conversations.with_person(conversation, question)
+        question = replace(question, nationality=conversation.nationality, country=conversation.country)
+        assessment = self._triage.assess(question, conversation)
+        if assessment.is_declined:
+            answer = self._declined(question, assessment)
+        else:
+            answer = self._answered(question, conversation, assessment)
+        article_ids = tuple(dict.fromkeys(c.article_id for c in answer.citations))
+        return answer, conversations.with_turn(conversation, question, article_ids, assessment.situation)
+
+    def _answered(self, question: Question, conversation: Conversation, assessment: Assessment) -> Answer:
+        answer = Answer(
+            answer_id=uuid.uuid4().hex,
+            status="not_covered",
+            language=question.language,
+            situation=assessment.situation,
+        )
+        try:
+            answer = self._quoted(answer, question, conversation)
+        except RetrievalError:
+            if not assessment.is_emergency:
+                raise
+            logger.exception("index or model cannot serve; the emergency card is shown without quotes")
+        if assessment.is_emergency:
+            card = self._triage.card(question, assessment, self.contacts)
+            return replace(answer, status="emergency", contacts=card.contacts, card=card.lines, notice=card.notice)
+        contacts = self._contacts(question, assessment)
+        if answer.status == "not_covered":
+            return replace(answer, notice=text("not_covered", question.language), contacts=contacts)
+        notice = assessment.notice or answer.notice
+        return replace(answer, notice=notice, contacts=contacts if assessment.shows_contacts else ())
+
+    def _quoted(self, answer: Answer, question: Question, conversation: Conversation) -> Answer:
+        view = self._view()
+        query = view.searcher.query(conversations.standalone(question, conversation), language=question.language)
+        hits = view.searcher.search(query, N_CANDIDATES, without=view.withdrawn)
+        evidence = choose(query, hits, view.searcher.sentences(query, hits))
+        suggestions = _suggestions(view, query, hits)
+        if not evidence.is_enough:
+            return replace(answer, confidence=evidence.confidence, suggestions=suggestions)
+        quotes = compose_quotes(evidence.sentences)
+        if not quotes.sentences:
+            return replace(answer, confidence=evidence.confidence, suggestions=suggestions)
+        return replace(
+            answer,
+            status="answered",
+            sentences=quotes.sentences,
+            citations=quotes.citations,
+            confidence=evidence.confidence,
+            notice=_fallback_notice(question.language, evidence),
+            suggestions=suggestions,
+        )
+
+    def _declined(self, question: Question, assessment: Assessment) -> Answer:
+        contacts = self._triage.surrender_contacts(question, self.contacts)
+        return Answer(
+            answer_id=uuid.uuid4().hex,
+            status="declined",
+            language=question.language,
+            situation=assessment.situation,
+            notice=text("declined", question.language),
+            contacts=contacts,
+        )
+
+    def _contacts(self, question: Question, assessment: Assessment) -> tuple[Contact, ...]:
+        """Where to ask: for a person who has not said of what nationality, the language is taken as a hint."""
+        country = question.country or assessment.country
+        nationality = question.nationality or assessment.nationality
+        hinted = (nationality,) if nationality else LANGUAGE_NATIONALITIES.get(question.language, ())
+        found = [
+            contact
+            for serving in hinted or ((None,) if country else ())
+            for contact in self.contacts.select(
+                nationality=serving, country=country, situation=assessment.situation, most=MAX_CONTACTS
+            )
+        ]
+        if not found:
+            found = list(
+                card_contacts(
+                    self.contacts,
+                    nationality=nationality,
+                    country=country,
+                    language=question.language,
+                    situation=assessment.situation,
+                )
+            )
+        return unique(found)[:MAX_CONTACTS]
+
+
+def _fallback_notice(language: str, evidence: Evidence) -> str | None:
+    """A fixed sentence when what is quoted is not in the reader's language."""
+    quoted = {choice.hit.article.language for choice in evidence.sentences}
+    if language in quoted or {language, *quoted} <= {"zh-Hans", "zh-Hant"}:
+        return None
+    only = next(iter(quoted)) if len(quoted) == 1 else "other"
+    return text(f"fallback_{only}" if only in ("zh-Hans", "en") else "fallback_other", language)
+
+
+def _suggestions(view: View, query: Query, hits: list[Hit]) -> tuple[str, ...]:
+    """Headings of nearby passages that are questions: each is answered by the passage below it."""
+    found: dict[str, None] = {}
+    for hit in hits:
+        heading = hit.passage.heading
+        if heading and hit.article.is_own and hit.article.language == query.language and heading != query.text:
+            found.setdefault(heading)
+    return tuple(found)[:MAX_SUGGESTIONS]

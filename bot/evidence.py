@@ -1,0 +1,177 @@
+"""Decides which sentences answer, and whether the evidence is enough to answer at all.
+
+Two small linear models, in evidence.yaml: one orders the sentences, one gives the chance that the best of them
+answers. `python -m bot.train_evidence` makes the file from the development questions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import yaml
+
+from bot.asked import Kind, asked_kinds, holds_kind
+from retrieval import Hit, Query, ScoredSentence
+
+# Passages whose sentences are weighed for each question.
+N_CANDIDATES = 12
+MAX_SENTENCES = 4
+# Sentences that share this much of their letters say the same.
+NEAR_DUPLICATE_SHARE = 0.6
+WEIGHTS_PATH = Path(__file__).parent / "evidence.yaml"
+KINDS: tuple[Kind, ...] = ("phone", "count", "date")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The sentences chosen, in the order in which they are shown, and the calibrated chance that they answer."""
+
+    sentences: tuple[ScoredSentence, ...]
+    confidence: float
+    threshold: float
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether to answer rather than to say that nothing was found."""
+        return bool(self.sentences) and self.confidence >= self.threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Both models. `threshold` is the least confidence with which the bot answers; `margin` the most by which a
+    further sentence may stand behind the best."""
+
+    order: Mapping[str, float]
+    confidence: Mapping[str, float]
+    threshold: float
+    margin: float
+
+
+@lru_cache(maxsize=1)
+def weights() -> Weights:
+    """The models in evidence.yaml."""
+    loaded = yaml.safe_load(WEIGHTS_PATH.read_text("utf-8"))
+    return Weights(loaded["order"], loaded["confidence"], float(loaded["threshold"]), float(loaded["margin"]))
+
+
+def choose(query: Query, hits: Sequence[Hit], sentences: Sequence[ScoredSentence]) -> Evidence:
+    """One to four sentences out of `sentences` (those of `hits`) that answer `query`.
+
+    The first is the one that answers best; the others stand near it in value, come in reading order and add
+    something. Sentences of a passage that lacks a place or year that the question names are not added.
+    """
+    model = weights()
+    if not hits or not sentences:
+        return Evidence((), 0.0, model.threshold)
+    ranked = ranked_sentences(query, hits, sentences, model.order)
+    best_value, best = ranked[0]
+    chosen = [best]
+    for value, candidate in ranked[1:]:
+        if len(chosen) == MAX_SENTENCES or value < best_value - model.margin:
+            break
+        if candidate.names_overlap < best.names_overlap:
+            continue
+        if candidate.hit.article.language != best.hit.article.language:
+            continue
+        if not any(_says_the_same(candidate.text, other.text) for other in chosen):
+            chosen.append(candidate)
+    if len(chosen) == 1:
+        chosen += _next_in_passage(best, sentences)
+    confidence = _logistic(confidence_features(query, hits, ranked), model.confidence)
+    return Evidence(tuple(_in_reading_order(chosen)), confidence, model.threshold)
+
+
+def _next_in_passage(best: ScoredSentence, sentences: Sequence[ScoredSentence]) -> list[ScoredSentence]:
+    """The sentence after `best` in its passage: where one sentence stands alone, what follows says what it means."""
+    later = [s for s in sentences if s.hit.passage == best.hit.passage and s.sentence.start > best.sentence.start]
+    later.sort(key=lambda s: s.sentence.start)
+    return [s for s in later[:1] if not _says_the_same(s.text, best.text)]
+
+
+def ranked_sentences(
+    query: Query, hits: Sequence[Hit], sentences: Sequence[ScoredSentence], model: Mapping[str, float]
+) -> list[tuple[float, ScoredSentence]]:
+    """The sentences with their values under `model`, best first; ties by passage and place in it."""
+    features = order_features(query, hits, sentences)
+    valued = [(_linear(found, model), s) for found, s in zip(features, sentences, strict=True)]
+    valued.sort(key=lambda item: (-item[0], item[1].hit.passage.passage_id, item[1].sentence.start))
+    return valued
+
+
+def order_features(
+    query: Query, hits: Sequence[Hit], sentences: Sequence[ScoredSentence]
+) -> list[dict[str, float]]:
+    """What speaks for each sentence, relative to the best of the others where a scale depends on the question."""
+    kinds = asked_kinds(query.text)
+    top_score = max(hit.score for hit in hits)
+    top_cosine = max(s.cosine for s in sentences)
+    return [
+        {
+            "passage": s.hit.score - top_score,
+            "cosine": 100 * (s.cosine - top_cosine),
+            "overlap": s.overlap,
+            "context": s.context_overlap,
+            "names": s.names_overlap,
+            "own_language": float(s.hit.article.language == query.language),
+            **{f"holds_{kind}": float(kind in kinds and holds_kind(s.text, kind)) for kind in KINDS},
+        }
+        for s in sentences
+    ]
+
+
+def confidence_features(
+    query: Query, hits: Sequence[Hit], ranked: Sequence[tuple[float, ScoredSentence]]
+) -> dict[str, float]:
+    """What speaks for the best sentence being an answer."""
+    best_value, best = ranked[0]
+    kinds = asked_kinds(query.text)
+    others = [value for value, s in ranked if s.hit.article.article_id != best.hit.article.article_id]
+    cosines = sorted((s.cosine for _, s in ranked), reverse=True)
+    own = float(best.hit.article.language == query.language)
+    lacking = [kind for kind in kinds if not holds_kind(best.text, kind)]
+    return {
+        "bias": 1.0,
+        "passage_cosine": 10 * (best.hit.cosine - 0.85),
+        "sentence_cosine": 10 * (best.cosine - 0.85),
+        "lexical": best.hit.lexical,
+        "overlap": best.overlap,
+        "context": best.context_overlap,
+        "score": best.hit.score / 10,
+        "lead": min(best_value - others[0], 3.0) if others else 3.0,
+        "drop": hits[0].score - hits[min(5, len(hits) - 1)].score,
+        "sentence_drop": 20 * (cosines[0] - sum(cosines[:10]) / len(cosines[:10])),
+        "names": best.names_overlap,
+        "lacks_names": float(best.names_overlap < 0.5),
+        "own_overlap": own * best.overlap,
+        "own_context": own * best.context_overlap,
+        "lacks_kind": float(bool(lacking)),
+        "own_language": own,
+        "length": math.log(1 + len(query.terms)),
+    }
+
+
+def _linear(features: Mapping[str, float], model: Mapping[str, float]) -> float:
+    return sum(model.get(name, 0.0) * value for name, value in features.items())
+
+
+def _logistic(features: Mapping[str, float], model: Mapping[str, float]) -> float:
+    return 1 / (1 + math.exp(-max(-30.0, min(30.0, _linear(features, model)))))
+
+
+def _in_reading_order(chosen: Sequence[ScoredSentence]) -> list[ScoredSentence]:
+    """The best sentence first; the others passage by passage, as they stand in the text."""
+    best, *others = chosen
+    first_seen = {s.hit.passage.passage_id: i for i, s in reversed(list(enumerate(chosen)))}
+    others.sort(key=lambda s: (first_seen[s.hit.passage.passage_id], s.sentence.start))
+    return [best, *others]
+
+
+def _says_the_same(one: str, other: str) -> bool:
+    pairs_one = {one[i : i + 2] for i in range(len(one) - 1)}
+    pairs_other = {other[i : i + 2] for i in range(len(other) - 1)}
+    smaller = min(len(pairs_one), len(pairs_other)) or 1
+    return len(pairs_one & pairs_other) / smaller >= NEAR_DUPLICATE_SHARE

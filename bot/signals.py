@@ -1,0 +1,123 @@
+"""Which signals a text gives: groups of phrases in all languages, from signals.yaml."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bot.errors import SignalsError
+from retrieval import fold
+from retrieval.text import without_marks
+
+SIGNALS_FILE = Path(__file__).parent / "signals.yaml"
+# What is read for signals: the beginning and the end of a long text, where people say what they want.
+MAX_READ_CHARS = 2000
+# Languages written in Latin letters, whose phrases stand between word boundaries.
+_LATIN = frozenset({"en", "vi", "id", "ms", "tl", "pt", "sw", "latn"})
+_LETTER = r"[a-z\u00df-\u024f\u1e00-\u1eff]"
+# How alike a typed word and a word of the list must be to count as the same (difflib ratio, chosen on dev).
+_LIKENESS = 0.85
+_MIN_MISSPELT_CHARS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One signal: its weight and the patterns of all languages, with accents and without."""
+
+    name: str
+    weight: float
+    marked: re.Pattern[str]
+    unmarked: re.Pattern[str]
+
+
+class Signals:
+    """The groups of signals.yaml, found in text."""
+
+    def __init__(self, groups: Iterable[Group], words: Iterable[str] = ()) -> None:
+        self.groups = {group.name: group for group in groups}
+        self.words = tuple(words)
+
+    @classmethod
+    def load(cls, path: Path = SIGNALS_FILE) -> Signals:
+        """The signals in the YAML file `path`.
+
+        Raises:
+            SignalsError: the file cannot be read, or a phrase is no regular expression.
+        """
+        try:
+            data = yaml.safe_load(path.read_text("utf-8"))
+            words = data.pop("words", [])
+            return cls([_group(name, record) for name, record in data.items()], words)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise SignalsError(f"'{path}' is not as the signals should be ({error}); mend it") from error
+
+    def find(self, text: str) -> frozenset[str]:
+        """Names of the groups that occur in `text`."""
+        forms = self._forms(text)
+        return frozenset(
+            name
+            for name, group in self.groups.items()
+            if any(group.marked.search(marked) or group.unmarked.search(plain) for marked, plain in forms)
+        )
+
+    def weight(self, names: Iterable[str]) -> float:
+        """The sum of the weights of groups."""
+        return sum(self.groups[name].weight for name in names)
+
+    def _forms(self, text: str) -> list[tuple[str, str]]:
+        """The text folded, and folded without accents; once more where words are misspelt."""
+        if len(text) > MAX_READ_CHARS:
+            half = MAX_READ_CHARS // 2
+            text = f"{text[:half]} {text[-half:]}"
+        folded = re.sub(r"\s+", " ", fold(text)).replace("’", "'")
+        # «heeeelp», «救命！！！！»: three and more of a letter are a cry, not a spelling.
+        folded = re.sub(r"([^\W\d])\1{2,}", r"\1", folded)
+        plain = without_marks(folded)
+        forms = [(folded, plain)]
+        mended = self._mended(plain)
+        if mended != plain:
+            forms.append((mended, mended))
+        return forms
+
+    def _mended(self, text: str) -> str:
+        """Misspelt words made right, as far as the list of words knows them."""
+
+        def mend(match: re.Match[str]) -> str:
+            word = match[0]
+            if len(word) < _MIN_MISSPELT_CHARS or word in self.words:
+                return word
+            near = difflib.get_close_matches(word, self.words, n=1, cutoff=_LIKENESS)
+            return near[0] if near else word
+
+        return re.sub(r"[a-z]+", mend, text)
+
+
+@lru_cache(maxsize=1)
+def default_signals() -> Signals:
+    """The signals of this package, read once."""
+    return Signals.load()
+
+
+def _group(name: str, record: Mapping[str, Any]) -> Group:
+    phrases = [
+        _bounded(fold(phrase)) if language in _LATIN else f"(?:{fold(phrase)})"
+        for language, group in record["phrases"].items()
+        for phrase in group
+    ]
+    try:
+        marked = re.compile("|".join(phrases))
+        unmarked = re.compile("|".join(without_marks(phrase) for phrase in phrases))
+    except re.error as error:
+        raise ValueError(f"group '{name}' holds a phrase that is no regular expression: {error}") from error
+    return Group(str(name), float(record["weight"]), marked, unmarked)
+
+
+def _bounded(phrase: str) -> str:
+    return f"(?<!{_LETTER})(?:{phrase})(?!{_LETTER})"

@@ -1,0 +1,45 @@
+"""Which of the six situations a person writes from."""
+
+from __future__ import annotations
+
+from bot.types import Conversation, Situation
+
+_DANGERS_TO_SELF = frozenset({"confined", "papers", "harm", "sold", "taken", "watched", "forced", "plea", "ransom"})
+
+
+def situation_by_rules(found: frozenset[str], *, is_alarm: bool) -> Situation:
+    """The situation that the signals `found` speak of."""
+    if is_alarm:
+        # «My boss took our passports» names no relative; «my brother» does.
+        return "family" if "kin" in found else "trapped"
+    if "home" in found and not found & {"offer", "travel"}:
+        return "returned"
+    if found & {"missing", "ransom"} and ("kin" in found or "ransom" in found) and "story" not in found:
+        return "family"
+    if "travel" in found:
+        return "about-to-travel"
+    if "home" in found:
+        return "returned"
+    if "offer" in found:
+        return "weighing-offer"
+    if "kin" in found and found & _DANGERS_TO_SELF:
+        return "family"
+    return "general"
+
+
+def in_conversation(situation: Situation, conversation: Conversation, *, is_alarm: bool, is_home: bool) -> Situation:
+    """The situation with the turns before in mind.
+
+    A trapped conversation stays trapped, and a family's stays a family's, unless the person says that it is over or
+    that somebody else is meant: a follow-up («will they find this message?») says nothing of danger by itself.
+    """
+    if not conversation.turns:
+        return situation
+    before = conversation.turns[-1].situation
+    if before == "trapped" and not is_home and situation != "returned":
+        return "family" if is_alarm and situation == "family" else "trapped"
+    if situation == "general":
+        return before
+    if before == "family" and situation not in ("trapped", "returned") and not is_alarm:
+        return "family"
+    return situation

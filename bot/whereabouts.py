@@ -1,0 +1,60 @@
+"""Where a person may be and which nationality a person may have, guessed from a text: proposals only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import yaml
+
+from bot.emergency import HOST_COUNTRIES
+from retrieval import Lexicon, fold
+from retrieval.text import UNSPACED, without_marks
+
+_FILE = Path(__file__).parent / "whereabouts.yaml"
+
+
+def guess_country(text: str, lexicon: Lexicon) -> str | None:
+    """The country that `text` places somebody in: a place of the lexicon, else a named country.
+
+    Countries where compounds are win over others, so that in «from China, held in Laos» it is Laos.
+    """
+    found = [entry.country for entry in lexicon.find(text) if entry.group == "places" and entry.country]
+    found += _named(text, "in")
+    hosts = [country for country in found if country in HOST_COUNTRIES]
+    return next(iter(hosts or found), None)
+
+
+def guess_nationality(text: str) -> str | None:
+    """The people that `text` names; None when it names none or several."""
+    found = _named(text, "from")
+    return found[0] if len(found) == 1 else None
+
+
+def _named(text: str, column: str) -> list[str]:
+    folded = re.sub(r"\s+", " ", fold(text))
+    plain = without_marks(folded)
+    places = [
+        (match.start(), country)
+        for country, pattern in _patterns(column).items()
+        if (match := pattern.search(folded) or pattern.search(plain))
+    ]
+    return [country for _, country in sorted(places)]
+
+
+@lru_cache(maxsize=2)
+def _patterns(column: str) -> Mapping[str, re.Pattern[str]]:
+    data = yaml.safe_load(_FILE.read_text("utf-8"))
+    # YAML 1.1 would read the country code NO as false.
+    return {str(country): re.compile("|".join(_name(str(n)) for n in record[column])) for country, record in data.items()}
+
+
+def _name(name: str) -> str:
+    folded = fold(name)
+    forms = {re.escape(folded), re.escape(without_marks(folded))}
+    if re.search(f"[{UNSPACED}]", folded) or not re.match("[a-z]", without_marks(folded)):
+        # Scripts without spaces, and those whose words take endings, stand anywhere.
+        return "|".join(sorted(forms))
+    return "|".join(rf"(?<![a-z]){form}(?![a-z])" for form in sorted(forms))
