@@ -1,0 +1,1 @@
+"""The outside: command line, HTTP, chat page and messaging platforms."""
