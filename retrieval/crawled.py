@@ -177,7 +177,12 @@ def _is_chrome(line: _Line, title: str, publisher: str) -> bool:
         return True
     if _chrome().banners.fullmatch(line.text):
         return True
-    return not line.is_prose and _chrome().lines.fullmatch(line.text) is not None
+    if line.is_prose:
+        return False
+    if _chrome().lines.fullmatch(line.text):
+        return True
+    # In the middle such a line cuts nothing, yet it is no part of the news either.
+    return not line.is_heading and _chrome().tail_starts.fullmatch(line.text) is not None
 
 
 def _same_words(one: str, other: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,9 @@ from typing import Any
 import bm25s
 import numpy as np
 from numpy.typing import NDArray
+
+# It sets itself to say every step, whatever the program has chosen.
+logging.getLogger("bm25s").setLevel(logging.WARNING)
 
 K1 = 1.2
 B = 0.75

@@ -1,14 +1,18 @@
-"""A small server with the real pages, widget, contacts and articles, and canned answers: for states that are hard to
-reach with a real index, and for pages of hosts that embed the widget. Run it with `python -m tests.web.browser.fake_app`.
+"""A small server with the real pages, widget, contacts and articles, and canned answers.
 
-What the question says decides the answer: `emergency`, `refuse` (declined), `nothing` (not_covered), `hostile` (markup
-and Unicode tricks in every field), `slow`, `busy` (429), `down` (503), `broken` (500), `too long` (422); else a cited one.
+For states that are hard to reach with a real index, and for pages of hosts that embed the widget. By hand:
+`PYTHONPATH=. python tests/web/browser/fake_app.py 8100`.
+
+What the question says decides the answer: `emergency`, `refuse` (declined), `nothing` (not_covered), `slow`,
+`hostile` (markup and Unicode tricks in every field), `busy` (429), `down` (503), `broken` (500), `too long`
+(422); else it is a cited one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,13 +31,19 @@ from web.security import install_security
 from web.settings import Settings
 
 ARTICLE = "zh-if-you-are-trapped"
-# Script, markup, broken markup, direction overrides, zero width, a wall of combining marks, astral and private characters.
+# Script, markup, broken markup, direction overrides, zero width, a wall of combining marks, astral and
+# private characters, and a word without end.
 HOSTILE = (
-    '<script>window.pwned=1</script><img src=x onerror="window.pwned=1"><a href="javascript:window.pwned=1">x</a>'
-    "</textarea></script><style>*{display:none}</style>{{7*7}}${7*7}&lt;b&gt;\u202egnp.exe\u202c\u2066\u2067\u200b\u200d\ufeff"
+    '<script>window.pwned=1</script><img src=x onerror="window.pwned=1"><a href="javascript:window.pwned=1">'
+    "x</a></textarea></script><style>*{display:none}</style>{{7*7}}${7*7}&lt;b&gt;"
+    "\u202egnp.exe\u202c\u2066\u2067\u200b\u200d\ufeff"
     "Z" + "\u0336\u0315\u031b\u0489" * 40 + "\U0001f469\u200d\U0001f469\u200d\U0001f467\ue000" + "W" * 300
 )
-HOST_CSP = "default-src 'none'; script-src {base}; connect-src {base}; require-trusted-types-for 'script'; trusted-types 'none'"
+# All that a host has to allow: our script, and talking to us. README says the same.
+HOST_CSP = (
+    "default-src 'none'; script-src {base}; connect-src {base}; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
 
 
 class FakeService:
@@ -43,7 +53,9 @@ class FakeService:
         self.settings = settings
         self.library = Library(settings.corpus, settings.data)
         self.contacts = ContactList.load(settings.corpus / "contacts.yaml")
-        self.articles = {article.article_id: article for article in self.library.articles()} if has_index else {}
+        self.articles = (
+            {article.article_id: article for article in self.library.articles()} if has_index else {}
+        )
         self.has_index = has_index
         self.answerer = SimpleNamespace(answer=self._answer)
         self.offers = SimpleNamespace(check=self._report, check_picture=self._report)
@@ -113,8 +125,6 @@ class FakeService:
 
     @staticmethod
     def _made(base: Answer, fields: dict[str, Any]) -> Answer:
-        from dataclasses import replace
-
         return replace(base, **fields)
 
 
@@ -192,7 +202,9 @@ def create_fake_app(settings: Settings, *, has_index: bool = True) -> FastAPI:
         return JSONResponse(offer_report(f"{form['image'].content_type} {len(await form['image'].read())}"))
 
     @app.get("/v1/contacts")
-    async def contacts(nationality: str = "", country: str = "", situation: str = "", lang: str = "en") -> Response:
+    async def contacts(
+        nationality: str = "", country: str = "", situation: str = "", lang: str = "en"
+    ) -> Response:
         found = service.contacts.select(
             nationality=nationality or None, country=country or None, situation=situation or None
         )
@@ -243,7 +255,9 @@ def create_host_app(base: str) -> FastAPI:
     @app.get("/several")
     async def several() -> Response:
         body = '<div id="one"></div>' + words + tag + ' data-position="left" data-title="A"></script>'
-        body += tag + ' data-position="right" data-title="B"></script>' + tag + ' data-position="right"></script>'
+        body += (
+            tag + ' data-position="right" data-title="B"></script>' + tag + ' data-position="right"></script>'
+        )
         return html("", body + tag + ' data-target="#one"></script>')
 
     @app.get("/spa")
@@ -253,11 +267,15 @@ def create_host_app(base: str) -> FastAPI:
     @app.get("/strict")
     async def strict() -> Response:
         policy = HOST_CSP.format(base=base)
-        return html("", words + tag + ' data-lang="th"></script>', headers={"Content-Security-Policy": policy})
+        return html(
+            "", words + tag + ' data-lang="th"></script>', headers={"Content-Security-Policy": policy}
+        )
 
     @app.get("/frame")
     async def frame() -> Response:
-        return html("", f'<iframe title="chat" width="360" height="640" src="{base}/embed?lang=zh-Hans"></iframe>')
+        return html(
+            "", f'<iframe title="chat" width="360" height="640" src="{base}/embed?lang=zh-Hans"></iframe>'
+        )
 
     @app.get("/neutral")
     async def neutral() -> Response:
@@ -267,6 +285,11 @@ def create_host_app(base: str) -> FastAPI:
 
 
 if __name__ == "__main__":
-    port = int(sys.argv[1]) if len(sys.argv) > 1 else 8100
-    here = Settings(data=Path("var"), cors_origins=("*",))
-    uvicorn.run(create_fake_app(here), host="127.0.0.1", port=port, log_level="warning")
+    # port of ours, then port of the host's pages: two origins, as in life
+    ours = int(sys.argv[1])
+    if len(sys.argv) > 3:
+        app = create_host_app(sys.argv[3])
+    else:
+        allowed = (sys.argv[2],) if len(sys.argv) > 2 else ("*",)
+        app = create_fake_app(Settings(data=Path("var"), cors_origins=allowed))
+    uvicorn.run(app, host="127.0.0.1", port=ours, log_level="warning")

@@ -1,0 +1,32 @@
+"""axe-core in a page: every rule of WCAG 2.0 to 2.2, A and AA, and the best practices."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+_OPTIONS = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    "resultTypes": ["violations"],
+}
+
+
+@lru_cache(maxsize=1)
+def _source() -> str:
+    # The package carries axe-core 4.12.1; nothing else of it is used.
+    return (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
+
+
+def violations(page: Any) -> list[str]:
+    """What axe finds wrong in the page as it is now, a line each; shadow roots and frames included."""
+    # Through the debugging protocol, as the page's own policy lets no foreign script in.
+    page.evaluate(f"(() => {{ if (!window.axe) {{ {_source()} }} }})()")
+    found = page.evaluate("options => axe.run(document, options)", _OPTIONS)
+    return [
+        f"{one['id']} ({one['impact']}): {node['target']} {node['failureSummary'][:300]}"
+        for one in found["violations"]
+        for node in one["nodes"]
+    ]
