@@ -16,10 +16,9 @@ import yaml
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from bot import conversation as conversations
-from bot.evidence import N_CANDIDATES, WEIGHTS_PATH, confidence_features, order_features, ranked_sentences
-from bot.question_set import JudgedQuestion, fact_keys, read_questions
-from bot.types import Conversation, Question, Turn
+from bot.evaluate import find, is_right, known_facts
+from bot.evidence import WEIGHTS_PATH, confidence_features, order_features, ranked_sentences
+from bot.question_set import JudgedQuestion, read_questions
 from retrieval import Hit, Lexicon, Query, ScoredSentence, Searcher, load_embedder, load_index
 
 # Near misses (right subject, missing fact) cannot be told from covered questions well enough to refuse nearly all of
@@ -32,20 +31,6 @@ CONFIDENCE_PENALTY = 0.003
 CORPUS = Path(__file__).resolve().parent.parent / "corpus"
 
 Found = tuple[JudgedQuestion, Query, list[Hit], list[ScoredSentence]]
-
-
-def find(searcher: Searcher, judged: JudgedQuestion) -> Found:
-    """Candidates for one judged question, found as the bot finds them."""
-    turns = tuple(Turn(text, (), "general") for text in judged.history)
-    text = conversations.standalone(Question(judged.question, judged.language), Conversation("", turns))
-    query = searcher.query(text, language=judged.language)
-    hits = searcher.search(query, N_CANDIDATES)
-    return judged, query, hits, searcher.sentences(query, hits)
-
-
-def is_right(sentence: ScoredSentence, judged: JudgedQuestion) -> bool:
-    """Whether the sentence rests on a fact that answers the question."""
-    return bool(fact_keys(sentence.sentence.source_keys) & judged.facts)
 
 
 def fit_order(found: Sequence[Found]) -> dict[str, float]:
@@ -98,13 +83,13 @@ def main(data: Path) -> None:
     embedder = load_embedder(None, data)
     lexicon = Lexicon.load(CORPUS / "lexicon.yaml")
     searcher = Searcher(load_index(data / "index", embedder), embedder, lexicon)
-    known = {key for a in searcher.index.articles.values() for key in fact_keys(a.sources)}
+    known = known_facts(searcher)
     covered = [q for q in read_questions(CORPUS / "eval", "dev") if q.facts & known]
     uncovered = read_questions(CORPUS / "eval", "dev-uncovered")
-    found = [find(searcher, judged) for judged in covered]
+    found = [(judged, *find(searcher, judged)) for judged in covered]
     order = fit_order(found)
     rows, labels, is_covered = [], [], []
-    for judged, query, hits, sentences in [*found, *(find(searcher, q) for q in uncovered)]:
+    for judged, query, hits, sentences in [*found, *((q, *find(searcher, q)) for q in uncovered)]:
         ranked = ranked_sentences(query, hits, sentences, order)
         rows.append(confidence_features(query, hits, ranked))
         labels.append(is_right(ranked[0][1], judged))

@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--split", default="test")
     evaluate.add_argument("--run", type=Path, dest="run_file", metavar="FILE", help="write a TREC run")
     evaluate.add_argument("--json", action="store_true")
-    evaluate.add_argument("--set", choices=("dev", "test"), default="test", dest="own_set")
+    evaluate.add_argument("--set", choices=("dev", "test", "facts-test", "main-60"), default="test", dest="own_set")
 
     corpus = command("corpus", None, "Check the corpus.")
     corpus_actions = corpus.add_subparsers(dest="action", required=True)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from bot.offer import OfferChecker, OfferReport
@@ -37,6 +37,7 @@ from retrieval import (
     save_index,
 )
 from retrieval.library import write_atomically
+from web.once import OnceEmbedder
 from web.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -106,7 +107,8 @@ class Service:
         """
         with self._lock:
             if self._embedder is None:
-                self._embedder = load_embedder(self.settings.model, self.settings.data, progress=progress)
+                loaded = load_embedder(self.settings.model, self.settings.data, progress=progress)
+                self._embedder = cast(Embedder, OnceEmbedder(loaded))
             return self._embedder
 
     _embedder: Embedder | None = None
