@@ -12,7 +12,7 @@ import yaml
 
 from bot.errors import ContactsError
 from bot.types import Contact
-from retrieval import Source
+from retrieval import Source, load_yaml
 
 SHOWN_CONFIDENCES = ("high", "medium")
 
@@ -31,7 +31,7 @@ class ContactList:
             ContactsError: the file is missing or a record is not as it should be.
         """
         try:
-            records = yaml.safe_load(path.read_text("utf-8"))
+            records = load_yaml(path.read_text("utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise ContactsError(f"the contact list '{path}' cannot be read; restore it") from error
         if not isinstance(records, list) or not records:

@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.model:
         from retrieval import load_embedder
 
-        embed = load_embedder(None, options.model).embed_queries
+        embed = load_embedder(None, options.model).embed_query
     checker = OfferChecker(SignList.load(), Lexicon.load(options.lexicon), ContactList(()), embed=embed)
     figures = offer_report(checker, read_offers(options.offers / f"offers-{options.split}.jsonl"))
     if options.json:

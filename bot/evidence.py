@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import yaml
-
 from bot.asked import Kind, asked_kinds, holds_kind
-from retrieval import Hit, Query, ScoredSentence
+from retrieval import Hit, Query, ScoredSentence, load_yaml
 
 # Passages whose sentences are weighed for each question.
 N_CANDIDATES = 12
@@ -54,7 +52,7 @@ class Weights:
 @lru_cache(maxsize=1)
 def weights() -> Weights:
     """The models in evidence.yaml."""
-    loaded = yaml.safe_load(WEIGHTS_PATH.read_text("utf-8"))
+    loaded = load_yaml(WEIGHTS_PATH.read_text("utf-8"))
     return Weights(loaded["order"], loaded["confidence"], float(loaded["threshold"]), float(loaded["margin"]))
 
 

@@ -1,4 +1,4 @@
-"""Text folded letter by letter, so that a match in the folded text can be shown in the text as it was typed."""
+"""Text folded letter by letter, so that a match in it can be shown in the text as it was typed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _KANA = re.compile(r"[\u3040-\u30ff]")
 
 @dataclass(frozen=True, slots=True)
 class FoldedText:
-    """`folded` is what patterns are matched against; `origins[i]` is where its i-th character stands in `text`."""
+    """`folded` is what patterns meet; `origins[i]` is where its i-th character stands in `text`."""
 
     text: str
     folded: str
@@ -61,7 +61,7 @@ def fold_text(text: str) -> FoldedText:
 
 
 def fold_pattern(pattern: str) -> str:
-    """A regular expression folded like the text that it is matched against; what a backslash escapes stays."""
+    """A regular expression folded like the text that it meets; what a backslash escapes stays."""
     parts = []
     escaped = False
     for char in unicodedata.normalize("NFC", pattern):

@@ -18,7 +18,7 @@ _MAX_AMOUNTS = 50
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """Pay by the month. `ratio` is its share of what work without skill is paid at most (`month` of the currency)."""
+    """Pay by the month. `ratio` compares it with `month` of the currency: what work without skill is paid."""
 
     span: Span
     currency: str

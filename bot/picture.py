@@ -1,4 +1,4 @@
-"""Reads the words in a photograph or screenshot of an offer: in memory, within limits, without the network."""
+"""Reads the words in a picture of an offer: in memory, within limits, without the network."""
 
 from __future__ import annotations
 
@@ -25,12 +25,15 @@ logger = logging.getLogger(__name__)
 MAX_PICTURE_BYTES = 8 * 2**20
 MAX_PICTURE_PIXELS = 25_000_000
 FORMATS = ("PNG", "JPEG", "WEBP")
-# The one recognition model that ships with rapidocr (PP-OCRv6 small) knows Chinese, Latin letters and kana. Pictures in
-# Thai, Burmese, Khmer, Lao, Korean, Hindi, Bengali, Nepali, Sinhala, Urdu, Amharic or Russian give no words.
+# The one recognition model that ships with rapidocr (PP-OCRv6 small) knows Chinese, Latin letters and kana.
+# Pictures in Thai, Burmese, Khmer, Lao, Korean, Hindi, Bengali, Nepali, Sinhala, Urdu, Amharic or Russian
+# give no words.
 READABLE_LANGUAGES = ("zh-Hans", "zh-Hant", "en", "id", "ms", "tl", "pt", "sw", "ja")
 # Letters with two marks (ệ, ẻ, ầ) are not in the model's alphabet, so that most words come out with gaps.
 PARTLY_READABLE_LANGUAGES = ("vi",)
 QR_LINE = "[QR code]"
+# In pixels of a picture of 1600; a smaller code could not be scanned off a screen.
+MIN_QR_SIDE = 30
 
 # No reading starts after this; one that has started takes a few seconds at most for a tile.
 TIME_LIMIT_S = 20.0
@@ -72,7 +75,7 @@ class _Tile:
     cut_below: bool
 
     def holds(self, line: _Line) -> bool:
-        """Whether the whole line stands in this part: one cut through is read from the next or the last part."""
+        """Whether the whole line stands in this part: one cut through is read from its neighbour."""
         height = self.pixels.shape[0]
         return not (self.cut_above and line.top < CUT_MARGIN) and not (
             self.cut_below and line.bottom > height - CUT_MARGIN
@@ -85,8 +88,8 @@ def read_picture(data: bytes) -> str:
     A QR code is noted as the line `[QR code]`; it is never decoded nor opened.
 
     Raises:
-        PictureError: the picture is over the limits, damaged, moving or of another format, or has no words that the
-            model can read (see READABLE_LANGUAGES).
+        PictureError: the picture is over the limits, damaged, moving or of another format, or has no words
+            that the model can read (see READABLE_LANGUAGES).
     """
     pixels = _pixels(data)
     if not _reading.acquire(timeout=WAIT_LIMIT_S):
@@ -168,11 +171,27 @@ def _has_qr_code(pixels: NDArray[np.uint8]) -> bool:
         # Each of the two misses codes that the other finds, and both miss some at one size.
         for longest in (1600, 800):
             gray = cv2.cvtColor(_shrunk(pixels, longest), cv2.COLOR_RGB2GRAY)
-            if detector.detect(gray)[0] or detector.detectMulti(gray)[0]:
-                return True
+            for detect in (detector.detect, detector.detectMulti):
+                found, corners = detect(gray)
+                if found and any(_is_like_qr_code(gray, quad) for quad in corners):
+                    return True
     except cv2.error:
         logger.warning("the QR detector failed on a picture of %dx%d", pixels.shape[1], pixels.shape[0])
     return False
+
+
+def _is_like_qr_code(gray: Any, corners: Any) -> bool:
+    """Whether the part within four corners is square and about half dark; words taken for a code are not."""
+    import cv2
+
+    quad = np.asarray(corners, dtype=np.float32).reshape(4, 2)
+    sides = np.linalg.norm(quad - np.roll(quad, 1, axis=0), axis=1)
+    if sides.min() < MIN_QR_SIDE or sides.max() > 1.5 * sides.min():
+        return False
+    square = np.array([[0, 0], [63, 0], [63, 63], [0, 63]], dtype=np.float32)
+    flat = cv2.warpPerspective(gray, cv2.getPerspectiveTransform(quad, square), (64, 64))
+    _, dark = cv2.threshold(flat, 0, 1, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
+    return 0.3 <= float(dark.mean()) <= 0.7
 
 
 def _read_any_way_up(pixels: NDArray[np.uint8], deadline: float) -> list[str]:

@@ -8,9 +8,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from bot.errors import BotError
+from retrieval import load_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ def read_questions(folder: Path, name: str) -> list[JudgedQuestion]:
     """
     path = folder / f"{name}.jsonl"
     try:
-        equivalents = yaml.safe_load((folder / "equivalents.yaml").read_text("utf-8")) or {}
+        equivalents = load_yaml((folder / "equivalents.yaml").read_text("utf-8")) or {}
         records = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
         return [
             JudgedQuestion(

@@ -29,8 +29,8 @@ class Sign:
     """One sign. `pattern` is matched against folded text; `detector` names a rule in code that looks as well.
 
     `examples` are sentences for the embedding model; `articles` are ids of articles that describe the sign,
-    `query` by language finds the sentence in them. With `is_abroad_only` the sign counts only beside words of a
-    journey abroad.
+    `query` by language finds the sentence in them. With `is_abroad_only` the sign counts only beside words of
+    a journey abroad.
     """
 
     sign_id: str

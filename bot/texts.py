@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-import yaml
+from retrieval import load_yaml
 
 
 @lru_cache(maxsize=1)
 def catalogue() -> Mapping[str, Mapping[str, str]]:
     """The sentences by key, then by language."""
-    loaded: dict[str, dict[str, str]] = yaml.safe_load((Path(__file__).parent / "texts.yaml").read_text("utf-8"))
+    loaded: dict[str, dict[str, str]] = load_yaml((Path(__file__).parent / "texts.yaml").read_text("utf-8"))
     return loaded
 
 

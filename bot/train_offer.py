@@ -78,7 +78,7 @@ def _threshold(honest: NDArray[np.float64]) -> float:
 def write_weights(weights: OfferWeights, path: Path) -> None:
     """Writes `weights` as YAML that a person can read."""
     lines = [
-        "# Weights of the signs in signs.yaml: `python -m bot.train_offer` wrote them from the dev split alone.",
+        "# Weights of the signs in signs.yaml, from the dev split alone: `python -m bot.train_offer`.",
         "# score = 1 / (1 + exp(-(bias + signs found + reassurances found, these at least "
         f"{-MAX_REASSURANCE:g} together)))",
         "# A sign that is not listed weighs what its class weighs: "

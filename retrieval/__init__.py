@@ -20,6 +20,7 @@ from retrieval.language import LANGUAGES, detect_language
 from retrieval.lexicon import Entry, Lexicon
 from retrieval.text import clean, fold
 from retrieval.types import Article, Heading, Hit, Passage, Query, ScoredSentence, Sentence, Source, Span
+from retrieval.yaml_text import load_yaml
 
 if TYPE_CHECKING:
     from retrieval.embed import Embedder, HashEmbedder, load_embedder
@@ -74,6 +75,7 @@ __all__ = [
     "fold",
     "load_embedder",
     "load_index",
+    "load_yaml",
     "read_manifest",
     "save_index",
 ]

@@ -13,13 +13,10 @@ _UNSPACED_RUN = re.compile(rf"[{UNSPACED}]+")
 _HANGUL = re.compile(r"[\uac00-\ud7af]")
 # Function words that say nothing about the subject; without them a stray "the" outranks the passage that answers.
 STOP_TERMS = frozenset(
-    "a an the of to in on at for and or is are was were be been do does did can could will would should i you he she it "
-    "we they my your his her their our me him them this that these those what which who how when where why if with by "
-    "from as not no have has had there about any some so de la el que en los las del un una por se con para es como "
-    "o os e da do dos das em no na yang di dan ke dari untuk dengan apa ini itu ada ang ng mga sa na ya wa kwa ni la za".split()
+    ["a", "an", "the", "of", "to", "in", "on", "at", "for", "and", "or", "is", "are", "was", "were", "be", "been", "do", "does", "did", "can", "could", "will", "would", "should", "i", "you", "he", "she", "it", "we", "they", "my", "your", "his", "her", "their", "our", "me", "him", "them", "this", "that", "these", "those", "what", "which", "who", "how", "when", "where", "why", "if", "with", "by", "from", "as", "not", "no", "have", "has", "had", "there", "about", "any", "some", "so", "de", "la", "el", "que", "en", "los", "las", "del", "un", "una", "por", "se", "con", "para", "es", "como", "o", "os", "e", "da", "do", "dos", "das", "em", "no", "na", "yang", "di", "dan", "ke", "dari", "untuk", "dengan", "apa", "ini", "itu", "ada", "ang", "ng", "mga", "sa", "na", "ya", "wa", "kwa", "ni", "la", "za"]
 )
 # The same for Chinese, as character pairs that occur in nearly every question.
-STOP_PAIRS = frozenset("什么 怎么 么办 怎样 如何 为什 哪些 哪个 哪里 可以 是不 不是 有没 没有 我们 他们 你们 多少 请问 一下 是否".split())
+STOP_PAIRS = frozenset(["什么", "怎么", "么办", "怎样", "如何", "为什", "哪些", "哪个", "哪里", "可以", "是不", "不是", "有没", "没有", "我们", "他们", "你们", "多少", "请问", "一下", "是否"])
 
 
 def terms(text: str) -> list[str]:

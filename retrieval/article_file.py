@@ -20,8 +20,8 @@ from retrieval.front_matter import (
     text_field,
     web_address,
 )
-from retrieval.sentences import sentence_spans
 from retrieval.language import guess_language
+from retrieval.sentences import sentence_spans
 from retrieval.text import clean, has_han
 from retrieval.types import Article, Heading, Sentence, Source
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from retrieval.errors import ArticleFormatError
 from retrieval.text import reading_units
+from retrieval.yaml_text import load_yaml
 
 _SENTENCE_END = re.compile(r"[。！？!?…।။។።][”’」』）)\"'】]*$|[.][”’)\"']*$|[；;]$")
 # A paragraph of this many reading units that ends like a sentence is prose, wherever it stands.
@@ -59,7 +59,7 @@ class _Chrome:
 
 @lru_cache(maxsize=1)
 def _chrome() -> _Chrome:
-    data = yaml.safe_load((Path(__file__).parent / "chrome.yaml").read_text("utf-8"))
+    data = load_yaml((Path(__file__).parent / "chrome.yaml").read_text("utf-8"))
 
     def any_of(name: str) -> re.Pattern[str]:
         return re.compile("|".join(f"(?:{pattern})" for pattern in data[name]), re.IGNORECASE)

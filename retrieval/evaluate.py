@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import statistics
 import time
 from collections.abc import Mapping
@@ -85,7 +86,7 @@ def evaluate_beir(
         **{name: round(float(means[measure]), 4) for name, measure in MEASURES.items()},
         "passages_per_s": round(len(texts) / indexed_s, 1),
         "query_ms_p50": round(statistics.median(latencies_ms), 2),
-        "query_ms_p95": round(latencies_ms[int(0.95 * (len(latencies_ms) - 1))], 2),
+        "query_ms_p95": round(latencies_ms[math.ceil(0.95 * len(latencies_ms)) - 1], 2),
     }
 
 

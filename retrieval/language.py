@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # Languages of the interface (CONTRACT), in the order in which they are offered.
 LANGUAGES = (
-    "zh-Hans zh-Hant en vi th id ms my km lo ja ko tl hi bn ne si ur sw am pt ru".split()
+    ["zh-Hans", "zh-Hant", "en", "vi", "th", "id", "ms", "my", "km", "lo", "ja", "ko", "tl", "hi", "bn", "ne", "si", "ur", "sw", "am", "pt", "ru"]
 )
 
 # Scripts that only one of our languages uses. The order matters: kana before Han.

@@ -14,6 +14,7 @@ import yaml
 
 from retrieval.errors import CorpusError
 from retrieval.text import UNSPACED, fold, without_marks
+from retrieval.yaml_text import load_yaml
 
 # A private-use letter, so that no text can hold such a term by itself.
 _MARK = "\ue000"
@@ -47,7 +48,7 @@ class Lexicon:
             CorpusError: the file is not as `corpus/lexicon.yaml` should be.
         """
         try:
-            data = yaml.safe_load(path.read_text("utf-8")) or {}
+            data = load_yaml(path.read_text("utf-8")) or {}
         except FileNotFoundError:
             return cls()
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

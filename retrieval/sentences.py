@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from retrieval.types import Span
 
 # Full stops of scripts in which they are not used for anything else.
-_STRONG = "。！？!?｡…؟।॥။៕።፧"
+_STRONG = "。！？!?｡…؟۔।॥။។៕።፧"
 _CLOSERS = "”’」』）)】》〉\"'］]〕"
 _ABBREVIATION = re.compile(
     r"(?:\b(?:mr|mrs|ms|dr|prof|st|no|nos|vs|etc|inc|ltd|co|corp|jr|sr|gen|col|gov|sen|rep|approx|art|sec|vol|fig|tel|ext"
@@ -54,7 +54,11 @@ def _ends_sentence(text: str, start: int, i: int, line_end: int) -> bool:
         following = text[i + 1 : i + 2]
         if char in "?!" and following and following.isascii() and following.isalnum():
             return False
-        return not (char == "…" and following and following not in _CLOSERS + "…" and not following.isspace())
+        if char == "…":
+            following = text[i:line_end].lstrip("…")[:1]
+            return not following or following in _STRONG + _CLOSERS or following.isspace()
+        # Khmer writes "etc." as ។ល។
+        return char != "។" or (following != "ល" and text[max(start, i - 2) : i] != "។ល")
     if char != ".":
         return False
     after = i + 1

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from bot.offer import OfferChecker, OfferReport
-from bot.signs import SignList
-from bot.triage import Triage
 from numpy.typing import NDArray
 
 from bot.answer import Answerer, View
 from bot.contacts import ContactList
+from bot.offer import OfferChecker, OfferReport
+from bot.signs import SignList
+from bot.triage import Triage
 from retrieval import (
     Article,
     ArticleFormatError,
@@ -183,7 +183,7 @@ class Service:
         if _read_text(stamp_path) == json.dumps(stamp):
             return True
         articles = {article.article_id: article.digest for article in self.articles()}
-        is_current = manifest["articles"] == articles and manifest["lexicon"] == self.lexicon.digest
+        is_current = bool(manifest["articles"] == articles and manifest["lexicon"] == self.lexicon.digest)
         if is_current:
             write_atomically(stamp_path, json.dumps(stamp).encode())
         return is_current
