@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import ir_measures
 import numpy as np
 from ir_measures import RR, R, Success, nDCG
+from numpy.typing import NDArray
 
 from bot import conversation as conversations
 from bot.compose import compose_quotes
@@ -194,7 +195,7 @@ def _abstention(
     return measures
 
 
-def _auroc(positive: np.ndarray, negative: np.ndarray) -> float:  # type: ignore[type-arg]
+def _auroc(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
     """Chance that a covered question has more confidence than an uncovered one; ties count half."""
     if not len(positive) or not len(negative):
         return float("nan")

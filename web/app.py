@@ -11,11 +11,14 @@ from starlette.concurrency import run_in_threadpool
 
 from retrieval import RetrievalError
 from web import api, offers, pages
+from web.channels.accounts import ChannelSettings
 from web.conversations import ConversationStore
+from web.hooks import channels_lifespan, install_channels
 from web.limits import LimitsMiddleware
 from web.metrics import Metrics
 from web.problems import install_problems
 from web.question_log import QuestionLog
+from web.responder import BotResponder
 from web.security import install_security
 from web.service import Service
 from web.settings import Settings
@@ -23,8 +26,8 @@ from web.settings import Settings
 logger = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application with `settings`. Model and index are loaded at start-up; where they cannot be, the emergency
+def create_app(settings: Settings, channel_settings: ChannelSettings | None = None) -> FastAPI:
+    """The application with `settings`, and with the messaging platforms of `channel_settings`. Model and index are loaded at start-up; where they cannot be, the emergency
     card, the pages and the checks still answer, and `/readyz` says what is wrong."""
 
     @contextlib.asynccontextmanager
@@ -33,7 +36,12 @@ def create_app(settings: Settings) -> FastAPI:
             await run_in_threadpool(app.state.service.warm_up)
         except RetrievalError as error:
             logger.error("starting without an index: %s", error)
-        yield
+        if channel_settings is None:
+            yield
+            return
+        responder = BotResponder(app.state.service, app.state.channel_conversations)
+        async with channels_lifespan(app, channel_settings, responder, offer_checker=responder):
+            yield
 
     app = FastAPI(
         title="归途 Guitu",
@@ -45,6 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.service = Service(settings)
     app.state.conversations = ConversationStore(settings.conversation_minutes * 60)
+    app.state.channel_conversations = ConversationStore(settings.conversation_minutes * 60)
     app.state.metrics = Metrics()
     app.state.question_log = QuestionLog(settings.data if settings.redacted_log else None, app.state.service)
     install_problems(app)
@@ -54,5 +63,6 @@ def create_app(settings: Settings) -> FastAPI:
     install_security(app, settings)
     app.include_router(api.router)
     app.include_router(offers.router)
+    install_channels(app)
     app.include_router(pages.router)
     return app

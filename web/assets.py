@@ -82,7 +82,10 @@ def asset_url(name: str) -> str:
 
 
 def find_asset(path: str) -> tuple[Asset, str] | None:
-    """The file at `/static/<path>`, with or without hash, and how long it may be kept; None where there is none."""
+    """The file at `/static/<path>`, with or without hash, and how long it may be kept.
+
+    None where there is no such file.
+    """
     if path in assets():
         return assets()[path], SHORT
     hashed = re.fullmatch(r"(.+)\.([0-9a-f]{12})(\.[a-z]+)", path)

@@ -50,9 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _expected() -> tuple[type[Exception], ...]:
     from bot.errors import BotError
     from retrieval import RetrievalError
+    from web.channels.errors import ChannelError
     from web.errors import WebError
 
-    return (CommandError, BotError, RetrievalError, WebError, OSError)
+    return (CommandError, BotError, RetrievalError, WebError, ChannelError, OSError)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -116,6 +117,11 @@ def _parser() -> argparse.ArgumentParser:
     check = corpus_actions.add_parser("check", help="Lint articles, sources, footnotes, contacts and lexicon.")
     check.set_defaults(run=_corpus_check)
 
+    # Imported here as its choices are the platforms that there are.
+    from web.channels_cli import add_parser as add_channels
+
+    add_channels(commands)
+    commands.choices["channels"].set_defaults(run=_channels)
     return parser
 
 
@@ -184,8 +190,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     import uvicorn
 
     from web.app import create_app
+    from web.channels.accounts import read_channel_settings
     from web.server import Server
-    from web.settings import load_settings
+    from web.settings import load_settings, read_environment
 
     settings = load_settings()
     # Taken first: nobody should wait for a build to learn that the port is in use.
@@ -200,7 +207,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             ) from None
         logging.getLogger().setLevel(logging.INFO)
         logging.getLogger("httpx").setLevel(logging.WARNING)
-        app = create_app(settings)
+        app = create_app(settings, read_channel_settings(read_environment(), data=settings.data))
         service: Service = app.state.service
         if not service.is_index_current():
             _say("building the index")
@@ -371,6 +378,13 @@ def _corpus_check(arguments: argparse.Namespace) -> int:
     n_errors = sum(finding.is_error for finding in findings)
     print(f"{n_errors} errors, {len(findings) - n_errors} warnings")
     return int(n_errors > 0)
+
+
+def _channels(arguments: argparse.Namespace) -> int:
+    from web.channels_cli import run
+    from web.settings import load_settings, read_environment
+
+    return run(arguments, read_environment(), load_settings().data)
 
 
 def _as_json(value: object) -> str:

@@ -29,6 +29,13 @@ class ConversationStore:
             found = self._held.get(conversation_id or "")
             return found[1] if found else Conversation(uuid.uuid4().hex)
 
+    def get_or_start(self, conversation_id: str) -> Conversation:
+        """The conversation with this id, which somebody else keeps; a new one under it when it is unknown."""
+        with self._lock:
+            self._expire()
+            found = self._held.get(conversation_id)
+            return found[1] if found else Conversation(conversation_id)
+
     def put(self, conversation: Conversation) -> None:
         """Keeps `conversation`; its time starts anew."""
         with self._lock:

@@ -38,13 +38,15 @@ def offline_bundle(
 ) -> dict[str, Any]:
     """Emergency numbers and needed answers for readers of `language`.
 
-    Answers are sections of our own articles whose heading is a question, in the form of `/v1/ask`. Where the language
-    has none, they are Chinese for readers of Chinese and English for everybody else.
+    Answers are sections of our own articles whose heading is a question, in the form of `/v1/ask`. Where the
+    language has none, they are Chinese for readers of Chinese and English for everybody else.
     """
     own = [article for article in articles if article.is_own]
     fallback = "zh-Hans" if language.startswith("zh") else "en"
     readable = [a for a in own if a.language == language] or [a for a in own if a.language == fallback]
-    numbers = [contact_json(c, language, max_age_days) for c in contacts.contacts if {*SITUATIONS} & {*c.situations}]
+    numbers = [
+        contact_json(c, language, max_age_days) for c in contacts.contacts if {*SITUATIONS} & {*c.situations}
+    ]
     return {
         "date": today.isoformat(),
         "language": language,
@@ -55,7 +57,19 @@ def offline_bundle(
 
 def _lean(contact: Mapping[str, Any]) -> dict[str, Any]:
     """A contact without what the card can do without: the bundle has to fit a slow line."""
-    kept = ("id", "name", "number", "local", "country", "for", "dials_from", "kind", "channels", "checked", "old")
+    kept = (
+        "id",
+        "name",
+        "number",
+        "local",
+        "country",
+        "for",
+        "dials_from",
+        "kind",
+        "channels",
+        "checked",
+        "old",
+    )
     return {key: contact[key] for key in kept if contact[key] not in (None, False)}
 
 

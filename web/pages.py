@@ -1,6 +1,7 @@
-"""The pages for people: the chat, articles, contacts, about; and what browsers, search engines and readers ask for.
+"""The pages for people: the chat, articles, contacts, about; and what browsers and search engines ask for.
 
-Every page works without JavaScript. Text of articles and of people reaches a page only through templates that escape.
+Every page works without JavaScript. What articles say and people type reaches a page only through templates
+that escape.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ _NEUTRAL_PAGE = "https://www.google.com/"
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A run of an article's text: whether it is the quoted part, and the numbers of the footnotes after it."""
+    """A run of an article's text, whether it is quoted, and the numbers of the footnotes after it."""
 
     text: str
     is_quoted: bool = False
@@ -78,7 +79,7 @@ class Block:
     is_heading: bool = False
 
 
-# ---- what every page needs ---------------------------------------------------------------------------------------
+# ---- what every page needs ------------------------------------------------------------
 
 
 class Page:
@@ -105,7 +106,9 @@ class Page:
 
     def here(self, **params: object) -> str:
         """The address of this page with some parameters changed."""
-        kept: dict[str, object] = {k: v for k, v in self.request.query_params.items() if k not in ("lang", "n", "page")}
+        kept: dict[str, object] = {
+            k: v for k, v in self.request.query_params.items() if k not in ("lang", "n", "page")
+        }
         return self.to(self.request.url.path, **{**kept, **params})
 
     def absolute(self, path: str) -> str:
@@ -123,7 +126,9 @@ class Page:
         found = self.contacts(nationality=nationality, situation="trapped") if nationality else []
         return [c for c in found if c["for"] != "ALL"][:N_CARD_CONTACTS]
 
-    def render(self, template: str, *, status: int = 200, cache: str = "no-store", **context: Any) -> Response:
+    def render(
+        self, template: str, *, status: int = 200, cache: str = "no-store", **context: Any
+    ) -> Response:
         """The page. Not kept by browsers by default: what was read here is nobody's business."""
         html = _TEMPLATES.get_template(template).render(
             w=self.words,
@@ -137,7 +142,9 @@ class Page:
         )
         return self.compressed(html.encode(), _HTML, status=status, cache=cache)
 
-    def compressed(self, body: bytes, media_type: str, *, status: int = 200, cache: str = "no-store") -> Response:
+    def compressed(
+        self, body: bytes, media_type: str, *, status: int = 200, cache: str = "no-store"
+    ) -> Response:
         """`body`, compressed for those who take it: lines are slow where this is read."""
         headers = {"Cache-Control": cache, "Vary": "Accept-Language, Accept-Encoding"}
         if "gzip" in self.request.headers.get("accept-encoding", ""):
@@ -190,7 +197,7 @@ def _dial(number: str) -> str | None:
 _TEMPLATES.globals.update(asset_url=asset_url, language_names=LANGUAGE_NAMES, dial=_dial, is_web=_web_url)
 
 
-# ---- the chat ----------------------------------------------------------------------------------------------------
+# ---- the chat ------------------------------------------------------------
 
 
 @router.get("/")
@@ -219,7 +226,9 @@ async def home_form(request: Request) -> Response:
         except BotError:
             # Nothing was typed, or the picture cannot be read.
             context["problem"] = "not_picture" if _has_picture(form) else "empty"
-    status = {"long": 422, "empty": 422, "not_picture": 422, "unready": 503}.get(context["problem"] or "", 200)
+    status = {"long": 422, "empty": 422, "not_picture": 422, "unready": 503}.get(
+        context["problem"] or "", 200
+    )
     return page.render("home.html", status=status, **context)
 
 
@@ -291,7 +300,7 @@ async def embed(request: Request) -> Response:
     return Page(request).render("embed.html")
 
 
-# ---- articles ----------------------------------------------------------------------------------------------------
+# ---- articles ------------------------------------------------------------
 
 
 @router.get("/articles")
@@ -304,12 +313,18 @@ async def article_list(request: Request) -> Response:
     languages = sorted({a.language for a in articles.values()}, key=_language_order)
     # Without a choice readers see their own language where there is anything in it.
     wanted = params.get("in", page.language if page.language in languages else "")
-    found = [a for a in articles.values() if (not wanted or a.language == wanted) and (not topic or topic in a.topics)]
+    found = [
+        a
+        for a in articles.values()
+        if (not wanted or a.language == wanted) and (not topic or topic in a.topics)
+    ]
     if text:
         found = await run_in_threadpool(_searched, searcher, found, text)
     else:
         found.sort(key=lambda a: (a.published, a.article_id), reverse=True)
-    number = max(1, int(params["page"])) if params.get("page", "").isdigit() and len(params["page"]) < 6 else 1
+    number = (
+        max(1, int(params["page"])) if params.get("page", "").isdigit() and len(params["page"]) < 6 else 1
+    )
     return page.render(
         "articles.html",
         articles=found[(number - 1) * PER_PAGE : number * PER_PAGE],
@@ -350,7 +365,9 @@ async def article_page(article_id: str, request: Request) -> Response:
     article = articles.get(article_id)
     if article is None:
         status, message = (404, "not_found") if searcher else (503, "no_index")
-        return page.render("message.html", status=status, message=message, emergency=page.emergency_contacts())
+        return page.render(
+            "message.html", status=status, message=message, emergency=page.emergency_contacts()
+        )
     span = _span(request, article)
     blocks, notes = article_blocks(article, *span)
     return page.render(
@@ -407,13 +424,20 @@ def article_blocks(article: Article, start: int = 0, end: int = 0) -> tuple[list
         if line:
             blocks.append(Block(tuple(segments), is_heading=at in heading_starts))
         at = line_end + 1
-    sources = [{"n": n, "source": article.sources[key], "url": _web_url(article.sources[key].url)} for key, n in numbers.items()]
+    sources = [
+        {"n": n, "source": article.sources[key], "url": _web_url(article.sources[key].url)}
+        for key, n in numbers.items()
+    ]
     return blocks, sources
 
 
 def _translations(article: Article, articles: Mapping[str, Article]) -> list[Article]:
     root = article.translation_of or article.article_id
-    family = [a for a in articles.values() if root in (a.article_id, a.translation_of) and a.article_id != article.article_id]
+    family = [
+        a
+        for a in articles.values()
+        if root in (a.article_id, a.translation_of) and a.article_id != article.article_id
+    ]
     return sorted(family, key=lambda a: _language_order(a.language))
 
 
@@ -429,11 +453,12 @@ def _linked_data(page: Page, article: Article) -> dict[str, Any]:
         "publisher": {"@type": "Organization", "name": article.publisher},
         "author": {"@type": "Organization", "name": article.publisher},
         "mainEntityOfPage": page.absolute(f"/articles/{article.article_id}"),
-        "isBasedOn": _web_url(article.url) or [u for u in (_web_url(s.url) for s in article.sources.values()) if u],
+        "isBasedOn": _web_url(article.url)
+        or [u for u in (_web_url(s.url) for s in article.sources.values()) if u],
     }
 
 
-# ---- contacts and about ------------------------------------------------------------------------------------------
+# ---- contacts and about ------------------------------------------------------------
 
 
 @router.get("/contacts")
@@ -473,7 +498,7 @@ async def about(request: Request) -> Response:
     return Page(request).render("about.html")
 
 
-# ---- for programs ------------------------------------------------------------------------------------------------
+# ---- for programs ------------------------------------------------------------
 
 
 @router.get("/robots.txt")
@@ -481,7 +506,9 @@ async def robots(request: Request) -> Response:
     """What search engines may read: everything but the interface."""
     page = Page(request)
     lines = ["User-agent: *", "Disallow: /v1/", "Disallow: /hooks/", "Disallow: /embed", "Allow: /"]
-    return Response("\n".join([*lines, f"Sitemap: {page.absolute('/sitemap.xml')}", ""]), media_type="text/plain")
+    return Response(
+        "\n".join([*lines, f"Sitemap: {page.absolute('/sitemap.xml')}", ""]), media_type="text/plain"
+    )
 
 
 @router.get("/sitemap.xml")
@@ -549,7 +576,11 @@ async def offline(request: Request) -> Response:
 def _bundle_json(articles: Iterable[Article], page: Page) -> bytes:
     contacts: ContactList = page.service.contacts
     bundle = offline_bundle(
-        articles, contacts, page.language, max_age_days=page.settings.contact_max_age_days, today=dt.date.today()
+        articles,
+        contacts,
+        page.language,
+        max_age_days=page.settings.contact_max_age_days,
+        today=dt.date.today(),
     )
     return json.dumps(bundle, ensure_ascii=False, separators=(",", ":")).encode()
 

@@ -7,7 +7,6 @@ import json
 import threading
 from pathlib import Path
 
-
 from web.service import Service
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from bot.offer import OfferReport
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.contacts import is_old
+from bot.offer import OfferReport
 from bot.types import Answer, Citation, Contact
 from retrieval import Article, Source
 

@@ -1,6 +1,7 @@
 """Security headers on every response, and CORS for the origins that the operator allows.
 
-Our pages run no script and no style but our own files, so that nothing that an article or a person wrote can ever run.
+Our pages run no script and no style but our own files, so that nothing that an article or a person wrote can
+ever run.
 See https://www.w3.org/TR/CSP3/ and https://owasp.org/www-project-secure-headers/ (read 2026-11-23).
 """
 
@@ -18,6 +19,7 @@ from web.settings import Settings
 _SHARED_PATHS = ("/widget.js", "/static/", "/offline.json", "/v1/")
 EMBED_PATH = "/embed"
 _PREFLIGHT_S = 86_400
+_PERMISSIONS = "camera=(), microphone=(), geolocation=(), browsing-topics=(), payment=(), usb=()"
 
 _POLICY = {
     "default-src": "'none'",
@@ -29,7 +31,7 @@ _POLICY = {
     "worker-src": "'self'",
     "form-action": "'self'",
     "base-uri": "'none'",
-    # Text can never become markup, not even by a mistake of ours: the one named policy checks script addresses.
+    # Text can never become markup, not even by a mistake of ours; the one policy checks script addresses.
     "require-trusted-types-for": "'script'",
     "trusted-types": "guitu",
 }
@@ -46,7 +48,9 @@ def install_security(app: FastAPI, settings: Settings) -> None:
 
 def content_security_policy(frame_ancestors: str) -> str:
     """The policy of our pages, which may be framed by `frame_ancestors` alone."""
-    return "; ".join(f"{name} {value}" for name, value in {**_POLICY, "frame-ancestors": frame_ancestors}.items())
+    return "; ".join(
+        f"{name} {value}" for name, value in {**_POLICY, "frame-ancestors": frame_ancestors}.items()
+    )
 
 
 class SecurityMiddleware:
@@ -93,7 +97,7 @@ class SecurityMiddleware:
         headers["Content-Security-Policy"] = self._embed_policy if is_embed else self._page_policy
         headers["X-Content-Type-Options"] = "nosniff"
         headers["Referrer-Policy"] = "no-referrer"
-        headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=(), browsing-topics=(), payment=(), usb=()"
+        headers["Permissions-Policy"] = _PERMISSIONS
         headers["Cross-Origin-Opener-Policy"] = "same-origin"
         # The page in the frame is ours; who may frame it is said by frame-ancestors.
         headers["Cross-Origin-Resource-Policy"] = "cross-origin" if is_shared or is_embed else "same-origin"

@@ -65,16 +65,24 @@ class Settings(BaseModel):
         return value.rstrip("/") if value else None
 
 
+def read_environment(
+    environment: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")
+) -> dict[str, str]:
+    """Names and values of `environment` (default: the process's), over those in the file `dotenv`."""
+    values: dict[str, str] = {}
+    if dotenv is not None and dotenv.is_file():
+        values.update({name: value for name, value in dotenv_values(dotenv).items() if value is not None})
+    values.update(os.environ if environment is None else environment)
+    return values
+
+
 def load_settings(environment: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
     """The settings in `environment` (default: the process's), over those in the file `dotenv` where it exists.
 
     Raises:
         SettingsError: a name with our prefix is unknown, or a value is wrong. Secret values are never printed.
     """
-    values: dict[str, Any] = {}
-    if dotenv is not None and dotenv.is_file():
-        values.update({name: value for name, value in dotenv_values(dotenv).items() if value is not None})
-    values.update(os.environ if environment is None else environment)
+    values = read_environment(environment, dotenv)
     known = {PREFIX + name.upper(): name for name in Settings.model_fields}
     fields: dict[str, Any] = {}
     for name, value in sorted(values.items()):

@@ -38,7 +38,7 @@ LANGUAGE_NAMES: Mapping[str, str] = {
     "pt": "Português",
     "ru": "Русский",
 }
-# Where a person who reads a language most likely comes from: a first proposal, never more. English tells nothing.
+# Where a reader of a language most likely comes from: a first proposal, never more. English tells nothing.
 LIKELY_NATIONALITY: Mapping[str, str] = {
     "zh-Hans": "CN",
     "zh-Hant": "TW",
@@ -72,7 +72,7 @@ class Words:
     def __init__(self, language: str) -> None:
         self.language = language
         self.direction = "rtl" if language in RTL_LANGUAGES else "ltr"
-        sections = catalogue()[language] if language in catalogue() else {}
+        sections = catalogue().get(language, {})
         english = catalogue()["en"]
         self.widget = {**english["widget"], **sections.get("widget", {})}
         self._all = {**self.widget, **english["page"], **sections.get("page", {})}

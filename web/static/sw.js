@@ -32,15 +32,17 @@ self.addEventListener('fetch', (event) => {
   if (request.mode === 'navigate' && url.pathname === '/') {
     event.respondWith(fromNetwork(request).catch(async () => {
       const cache = await caches.open(CACHE);
-      return await cache.match(`/${url.search}`) || await cache.match('/') || fetch(request);
+      // Pages vary by headers that a question to the cache does not carry.
+      const loosely = { ignoreVary: true };
+      return await cache.match(`/${url.search}`, loosely) || await cache.match('/', loosely) || Response.error();
     }));
   } else if (request.method === 'GET' && url.pathname === '/offline.json') {
     // The network first, so that the date shown is true.
     event.respondWith(fromNetwork(new Request(request, { cache: 'default' })).catch(async () => {
       const cache = await caches.open(CACHE);
-      return await cache.match(request) || await cache.match(request, { ignoreSearch: true }) || Response.error();
+      return await cache.match(request, { ignoreVary: true }) || Response.error();
     }));
   } else if (request.method === 'GET' && url.pathname.startsWith('/static/')) {
-    event.respondWith(caches.open(CACHE).then((cache) => cache.match(request)).then((found) => found || fetch(request)));
+    event.respondWith(caches.open(CACHE).then((cache) => cache.match(request, { ignoreVary: true })).then((found) => found || fetch(request)));
   }
 });

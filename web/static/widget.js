@@ -161,7 +161,7 @@ const create = (options) => {
         headers: isForm ? {} : { 'Content-Type': 'application/json' },
         signal: stop.signal,
         credentials: 'omit',
-      } : { signal: stop.signal, credentials: 'omit' });
+      } : { signal: stop.signal, credentials: 'omit' }).catch((error) => { throw Object.assign(new Error('lost'), { lost: true, error }); });
       if (!response.ok) throw Object.assign(new Error('refused'), { status: response.status });
       return response.status === 204 ? null : await response.json();
     } finally {
@@ -395,15 +395,17 @@ const create = (options) => {
       const slow = setTimeout(() => box.replaceChildren(tag('p', 'slow', { class: 'busy' })), SLOW_MS);
       try {
         const found = await send();
-        box.replaceChildren(...render(found).filter(Boolean));
+        const nodes = render(found).filter(Boolean);
+        if (!nodes.length) throw new Error('empty');
+        box.replaceChildren(...nodes);
         announce(spoken(found));
       } catch (error) {
         const status = error && error.status;
-        const key = !status ? 'lost' : status === 429 ? 'busy' : status === 503 ? 'unready'
+        const key = error && error.lost ? 'lost' : status === 429 ? 'busy' : status === 503 ? 'unready'
           : status === 413 || (status === 422 && shown.length > 500) ? 'long' : 'failed';
         box.replaceChildren(tag('p', key, { class: 'note' }), button('retry', 'small', run));
         announce(words[key]);
-        if (!status) {
+        if (key === 'lost') {
           waiting.push(run);
           const saved = await offline();
           if (saved && waiting.includes(run)) box.append(...savedNodes(saved));

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.web.browser.axe import REPOSITORY
+from tests.web.browser.tools import REPOSITORY
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed (pip install -e '.[dev]')"
@@ -60,11 +60,9 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         context = browser.new_context(**options)
         context.set_default_timeout(15_000)
         contexts.append(context)
-        for neutral in NEUTRAL:
-            context.route(
-                neutral,
-                lambda route: route.fulfill(content_type="text/html", body="<title>weather</title>sunny"),
-            )
+        # Chromium takes navigations away from service workers where requests are intercepted.
+        for neutral in NEUTRAL if options["service_workers"] == "block" else ():
+            context.route(neutral, _sunny)
         page = context.new_page()
         page.problems = []
         page.on("pageerror", lambda error: page.problems.append(str(error)))
@@ -76,6 +74,10 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
     yield opened
     for context in contexts:
         context.close()
+
+
+def _sunny(route: Any) -> None:
+    route.fulfill(content_type="text/html", body="<title>weather</title>sunny")
 
 
 def _note(page: Any, said: Any) -> None:

@@ -1,4 +1,4 @@
-"""For everyone: axe on each state, the keyboard alone, a screen reader's live region, narrow and zoomed screens."""
+"""For everyone: axe on each state, the keyboard alone, what a screen reader hears, narrow and zoomed screens."""
 
 from __future__ import annotations
 
@@ -7,18 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.web.browser.axe import violations
+from tests.web.browser.tools import INPUT, ask, violations
 
 Opened = Callable[..., Any]
-INPUT = "guitu-chat textarea#q"
-
-
-def ask(page: Any, text: str, ready: str) -> None:
-    """Types and sends a question, and waits for what it should bring."""
-    page.locator(INPUT).fill(text)
-    page.locator(INPUT).press("Enter")
-    page.locator(f"guitu-chat .a >> nth=-1 >> {ready}").first.wait_for()
-
 
 STATES: dict[str, tuple[str, str]] = {
     "answered": ("被困了怎么办", ".srcs"),
@@ -44,6 +35,13 @@ def test_axe_finds_nothing_in_any_state_of_the_chat(
         for summary in page.locator("guitu-chat summary").all():
             summary.click()
     assert violations(page) == []
+
+
+def test_axe_sees_into_the_widget(open_page: Opened, fake: str) -> None:
+    page = open_page(f"{fake}/?lang=en")
+    page.locator(INPUT).wait_for()
+    page.evaluate("document.querySelector('guitu-chat').shadowRoot.querySelector('.log').append(new Image())")
+    assert any("image-alt" in line for line in violations(page))
 
 
 def test_axe_finds_nothing_in_the_offer_check_and_feedback(open_page: Opened, fake: str) -> None:
@@ -93,14 +91,13 @@ def test_axe_finds_nothing_in_the_widget_on_a_page_of_others(
 def test_everything_can_be_done_by_keyboard_alone(open_page: Opened, fake: str) -> None:
     page = open_page(f"{fake}/?lang=en")
     page.locator(INPUT).wait_for()
-    focused = "document.activeElement.shadowRoot ? document.activeElement.shadowRoot.activeElement : document.activeElement"
+    active = "document.activeElement"
+    focused = f"({active}.shadowRoot ? {active}.shadowRoot.activeElement : {active})"
 
     def tab_to(name: str) -> None:
         for _ in range(60):
             page.keyboard.press("Tab")
-            found = page.evaluate(
-                f"(() => {{ const e = {focused}; return (e.ariaLabel || e.innerText || e.id || ''); }})()"
-            )
+            found = page.evaluate(f"(e => e.ariaLabel || e.innerText || e.id || '')({focused})")
             if name in found:
                 return
         raise AssertionError(f"'{name}' cannot be reached with the Tab key")

@@ -6,6 +6,7 @@ import glob
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -22,7 +23,10 @@ _SERVER_USER = "postgres"
 
 def _find_server() -> tuple[Path, Path] | None:
     """`initdb` and `postgres`, wherever a package has put them."""
-    folders = sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True) + ["/opt/homebrew/bin", "/usr/local/bin"]
+    folders = sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True) + [
+        "/opt/homebrew/bin",
+        "/usr/local/bin",
+    ]
     for folder in [*os.environ.get("PATH", "").split(os.pathsep), *folders]:
         initdb, server = Path(folder) / "initdb", Path(folder) / "postgres"
         if initdb.exists() and server.exists():
@@ -42,7 +46,9 @@ def postgres_server() -> Iterator[str]:
     """The address of a PostgreSQL server of our own, without a database name."""
     found = _find_server()
     if found is None:
-        pytest.skip("no PostgreSQL server binary was found (initdb, postgres); `apt-get install postgresql` brings them")
+        pytest.skip(
+            "no PostgreSQL server binary was found (initdb, postgres); `apt-get install postgresql` brings them"
+        )
     initdb, server = found
     folder = Path(tempfile.mkdtemp(prefix="guitu-postgres-"))
     as_user: dict[str, object] = {}
@@ -65,7 +71,19 @@ def postgres_server() -> Iterator[str]:
     assert made.returncode == 0, made.stderr
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [server, "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-c", "max_connections=80"],
+            [
+                server,
+                "-D",
+                data,
+                "-p",
+                str(port),
+                "-h",
+                "127.0.0.1",
+                "-k",
+                folder,
+                "-c",
+                "max_connections=80",
+            ],
             stdout=log,
             stderr=log,
             cwd=folder,
@@ -87,7 +105,7 @@ def postgres_server() -> Iterator[str]:
                 time.sleep(0.1)
         yield address
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGINT)  # ends its connections; SIGTERM would wait for them
         process.wait(20)
         shutil.rmtree(folder, ignore_errors=True)
 

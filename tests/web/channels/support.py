@@ -31,7 +31,12 @@ PUBLIC_URL = "https://guitu.example.org"
 CORP = "wx5823bf96d3bd56c7"
 SECRETS: dict[str, dict[str, str]] = {
     "generic": {"SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"},
-    "wechat": {"APP_ID": "wxba5fad812f8e6fb9", "TOKEN": "AAAAA", "AES_KEY": "A" * 43, "APP_SECRET": "app-secret"},
+    "wechat": {
+        "APP_ID": "wxba5fad812f8e6fb9",
+        "TOKEN": "AAAAA",
+        "AES_KEY": "A" * 43,
+        "APP_SECRET": "app-secret",
+    },
     "telegram": {"BOT_TOKEN": "1:bot", "SECRET": "s" * 40, "USERNAME": "guitu_bot"},
     "line": {"CHANNEL_SECRET": "8c570fa6dd201bb328f1c1eac23a96d8", "ACCESS_TOKEN": "line-token"},
     "whatsapp": {
@@ -107,7 +112,12 @@ HOTLINE = Contact(
 
 
 def make_answer(
-    text: str = "有人接听。", *, status: str = "answered", situation: str = "general", n_sentences: int = 1, **more: Any
+    text: str = "有人接听。",
+    *,
+    status: str = "answered",
+    situation: str = "general",
+    n_sentences: int = 1,
+    **more: Any,
 ) -> Answer:
     """An answer with a quoted sentence for each citation."""
     numbers = range(1, n_sentences + 1)
@@ -165,7 +175,10 @@ class FakeResponder:
                 notice="如果不能打电话，可以发短信。",
             )
         if "long" in text:
-            return make_answer("这是一个很长的句子，里面有表情👨‍👩‍👧‍👦和字，一共好几十个字，反复出现很多次。" * 3, n_sentences=60)
+            return make_answer(
+                "这是一个很长的句子，里面有表情👨‍👩‍👧‍👦和字，一共好几十个字，反复出现很多次。" * 3,
+                n_sentences=60,
+            )
         return make_answer(f"答：{text}")
 
 
@@ -219,7 +232,9 @@ class StandIn:
         self.accepted.append(one)
         return True
 
-    def handle(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def handle(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, dict[str, str], bytes]:
         """The answer of a platform. Raises LookupError("hang") and the like where there is none."""
         with self.lock:
             return self._handle(method, url, {k.lower(): v for k, v in headers.items()}, body)
@@ -263,7 +278,13 @@ class StandIn:
             return _json({"error": -14014, "error_name": "Invalid refresh token"})
         self.n_tokens += 1
         self.zalo_refresh = f"refresh-{self.n_tokens}"
-        return _json({"access_token": f"token-{self.n_tokens}", "refresh_token": self.zalo_refresh, "expires_in": "90000"})
+        return _json(
+            {
+                "access_token": f"token-{self.n_tokens}",
+                "refresh_token": self.zalo_refresh,
+                "expires_in": "90000",
+            }
+        )
 
     def _sync(self, body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
         start = int(body.get("cursor") or 0)
@@ -298,7 +319,9 @@ class StandIn:
             if act in codes:
                 return _json({"errcode": codes[act], "errmsg": act})
             key = data.get("msgid", "")
-            one = Accepted("wechat", data.get("touser", data.get("code", "")), data["text"]["content"], key, data)
+            one = Accepted(
+                "wechat", data.get("touser", data.get("code", "")), data["text"]["content"], key, data
+            )
             if not self.take(one):
                 return _json({"errcode": 95033, "errmsg": "msgid repeated"})
             return _json({"errcode": 0, "msgid": "m"})
@@ -306,11 +329,17 @@ class StandIn:
             if act in ("429", "bad"):
                 return 429 if act == "429" else 400, after, b""
             for reply in data["data"]["replies"]:
-                self.take(Accepted("generic", data["data"]["in_reply_to"], reply["text"], headers["webhook-id"], data))
+                self.take(
+                    Accepted(
+                        "generic", data["data"]["in_reply_to"], reply["text"], headers["webhook-id"], data
+                    )
+                )
             return 204, {}, b""
         if act in ("429", "window", "bad", "token"):
             code = {"429": 130429, "window": 131047, "bad": 100, "token": 190}[act]
-            return _json({"error": {"code": code}}, 429 if act == "429" else 400, after if act == "429" else {})
+            return _json(
+                {"error": {"code": code}}, 429 if act == "429" else 400, after if act == "429" else {}
+            )
         if path.endswith("/me/messages"):
             self.take(Accepted("messenger", data["recipient"]["id"], data["message"]["text"], "", data))
             return _json({"message_id": f"m{len(self.accepted)}"})
@@ -323,7 +352,9 @@ class StandIn:
             found = {"ok": False, "error_code": 429, "parameters": {"retry_after": self.retry_after}}
             return _json(found, 429)
         if act == "markup" or (act == "bad" and "parse_mode" in data):
-            return _json({"ok": False, "description": "Bad Request: can't parse entities: unsupported tag"}, 400)
+            return _json(
+                {"ok": False, "description": "Bad Request: can't parse entities: unsupported tag"}, 400
+            )
         if act == "window":
             return _json({"ok": False, "description": "Forbidden: bot was blocked by the user"}, 403)
         self.take(Accepted("telegram", str(data["chat_id"]), data["text"], "", data))
@@ -357,7 +388,9 @@ class StandIn:
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
             try:
-                status, headers, body = self.handle(request.method, str(request.url), request.headers, request.content)
+                status, headers, body = self.handle(
+                    request.method, str(request.url), request.headers, request.content
+                )
             except LookupError as error:
                 if error.args[0] == "refuse":
                     raise httpx.ConnectError("refused", request=request) from error
@@ -379,7 +412,9 @@ class StandIn:
                 if stand_in.delay_s:
                     time.sleep(stand_in.delay_s)
                 try:
-                    status, headers, content = stand_in.handle(self.command, self.path, dict(self.headers.items()), body)
+                    status, headers, content = stand_in.handle(
+                        self.command, self.path, dict(self.headers.items()), body
+                    )
                 except LookupError:
                     self.close_connection = True
                     return
@@ -395,17 +430,33 @@ class StandIn:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        ThreadingHTTPServer.daemon_threads = True
-        ThreadingHTTPServer.request_queue_size = 128
-        return ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 128
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                """A server that is killed leaves broken connections behind; that is what is tested."""
+
+        return Server(("127.0.0.1", 0), Handler)
 
 
-def _json(found: dict[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
+def _json(
+    found: dict[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
+) -> tuple[int, dict[str, str], bytes]:
     return status, {"content-type": "application/json", **(headers or {})}, json.dumps(found).encode()
 
 
 def _is_send(path: str) -> bool:
-    sends = ("/sendMessage", "/reply", "/push", "/message/cs", "/custom/send", "/message/send", "/send_msg", "/messages")
+    sends = (
+        "/sendMessage",
+        "/reply",
+        "/push",
+        "/message/cs",
+        "/custom/send",
+        "/message/send",
+        "/send_msg",
+        "/messages",
+    )
     return path.endswith((*sends, "/send_msg_on_event", "/Messages.json")) or path == "/callback"
 
 
@@ -435,10 +486,18 @@ class Running:
         return next(one for one in self.settings.accounts if one.platform == platform)
 
     def sample(
-        self, platform: str, text: str, *, message_id: str = "1001", sender: str = "person-1", now: float | None = None
+        self,
+        platform: str,
+        text: str,
+        *,
+        message_id: str = "1001",
+        sender: str = "person-1",
+        now: float | None = None,
     ) -> SampleRequest:
         at = float(int(time.time() if now is None else now))
-        return ADAPTERS[platform].sample(text, self.account(platform), message_id=message_id, sender=sender, now=at)
+        return ADAPTERS[platform].sample(
+            text, self.account(platform), message_id=message_id, sender=sender, now=at
+        )
 
     async def deliver(self, sample: SampleRequest) -> httpx.Response:
         return await self.client.request(
@@ -452,13 +511,17 @@ class Running:
         """Waits until something is true."""
         deadline = time.monotonic() + within_s
         while not claim():
-            assert time.monotonic() < deadline, f"did not come true in time: {what} {self.stand_in.calls} {self.service.counts}"
+            assert time.monotonic() < deadline, (
+                f"did not come true in time: {what} {self.stand_in.calls} {self.service.counts}"
+            )
             await asyncio.sleep(0.02)
 
     def rows(self, columns: str = "state, mode, code", table: str = "outbox") -> list[tuple[Any, ...]]:
         """Rows of a table, in order."""
         with self.service.database.engine.begin() as connection:
-            return [tuple(row) for row in connection.exec_driver_sql(f"SELECT {columns} FROM {table} ORDER BY id")]
+            return [
+                tuple(row) for row in connection.exec_driver_sql(f"SELECT {columns} FROM {table} ORDER BY id")
+            ]
 
     def states(self) -> list[str]:
         return [row[0] for row in self.rows("state")]
@@ -494,7 +557,9 @@ async def running(
         app.state.channels = service
         transport = httpx.ASGITransport(app, raise_app_exceptions=True)
         try:
-            async with httpx.AsyncClient(transport=transport, base_url="http://inside", timeout=120) as client:
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://inside", timeout=120
+            ) as client:
                 yield Running(app, service, client, responder, stand_in, settings, clock)
         finally:
             await service.stop()

@@ -1,13 +1,16 @@
-"""axe-core in a page: every rule of WCAG 2.0 to 2.2, A and AA, and the best practices."""
+"""What the browser tests share: axe-core, waiting, and asking in the chat."""
 
 from __future__ import annotations
 
+import time
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[3]
+INPUT = "guitu-chat textarea#q"
+# Every rule of WCAG 2.0 to 2.2, A and AA, and the best practices.
 _OPTIONS = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
     "resultTypes": ["violations"],
@@ -30,3 +33,19 @@ def violations(page: Any) -> list[str]:
         for one in found["violations"]
         for node in one["nodes"]
     ]
+
+
+def ask(page: Any, text: str, ready: str = ".srcs") -> None:
+    """Types and sends a question, and waits for what it should bring."""
+    page.locator(INPUT).fill(text)
+    page.locator(INPUT).press("Enter")
+    page.locator(f"guitu-chat .a >> nth=-1 >> {ready}").first.wait_for()
+
+
+def until(page: Any, expression: str, limit_s: float = 15) -> None:
+    """Waits until a JavaScript expression, or what it promises, is true. Playwright's own waiting takes a promise
+    for true."""
+    end = time.monotonic() + limit_s
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, expression
+        page.wait_for_timeout(50)

@@ -1,0 +1,1 @@
+"""Messaging platforms: one adapter a file, joined in `registry`."""
