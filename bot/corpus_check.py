@@ -11,7 +11,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from retrieval import (
 )
 from retrieval.article_file import read_article_file
 from retrieval.library import article_paths
+from retrieval.yaml_text import refuse_deep_nesting
 
 # Share of the letters of the shorter article in sentences of another one of its language, from which on they
 # repeat one another. Neighbouring subjects share a fact or two: of the 12,000 pairs of the first corpus, one
@@ -182,6 +183,7 @@ def _key_lines(block: str) -> tuple[dict[tuple[str, ...], int], list[tuple[str, 
             walk(value, keys)
 
     try:
+        refuse_deep_nesting(block)
         walk(yaml.compose(block, _LOADER), ())
     except (yaml.YAMLError, ValueError, RecursionError):
         for number, line in enumerate(block.split("\n"), start=2):
@@ -269,7 +271,7 @@ def _check_structure(file: _ArticleFile) -> Iterator[Finding]:
             "has no heading; put a question such as «## 怎么拨打？» above the text",
         )
     starts = [s.start for s in article.sentences]
-    for start, following in zip(headings, [*headings[1:], len(article.text) + 1], strict=True):
+    for start, following in pairwise([*headings, len(article.text) + 1]):
         if not any(start < s < following for s in starts):
             yield Finding(file.path, file.line_at(start), "the heading has no text below it")
     offset = 0
@@ -329,9 +331,7 @@ def _check_repeats(files: Sequence[_ArticleFile]) -> Iterator[Finding]:
         for one, other in combinations(range(len(group)), 2):
             share = _shared(texts[one], texts[other], shingles)
             if share >= REPEAT_SHARE:
-                message = (
-                    f"{share:.0%} of it stands in {group[one].path} too; merge the two or tell them apart"
-                )
+                message = f"this and {group[one].path} share {share:.0%} of the shorter; tell the two apart"
                 yield Finding(group[other].path, group[other].line_at(0), message)
 
 
@@ -408,8 +408,6 @@ _CALL_WORD = re.compile(
     r"|ফোন|নম্বর|হটলাইন|হেল্পলাইন|কল|ስልክ|ቁጥር|መስመር|ደውል|መደወል",
     re.IGNORECASE,
 )
-# What may stand between two numbers of a list, as in «110、120 和 119».
-_LIST_GAP = re.compile(r"[\s,、，/;；()]*(?:[^\W\d_]{1,4}\s?)?")
 # What makes digits a part of something else: 41,000, 0404.go.kr, 800-SAVE.
 _JOINED_BEFORE = re.compile(r"\d[,.:/]$|[A-Za-z_@/]$|[A-Za-z]-$")
 _JOINED_AFTER = re.compile(r"[,.:]\d|[A-Za-z_@/]|\.[a-z]|-[A-Za-z]")
@@ -462,7 +460,8 @@ def numbers_to_call(sentence: str) -> list[str]:
         before, after = text[: match.start()], text[match.end() :]
         if _JOINED_BEFORE.search(before) or _JOINED_AFTER.match(after) or _AMOUNT_BEFORE.search(before):
             continue
-        is_listed = last_end >= 0 and _LIST_GAP.fullmatch(text, last_end, match.start()) is not None
+        # «110、120 and, in Cambodia, 117»: beside a number to call stands another one.
+        is_listed = last_end >= 0 and match.start() - last_end <= _CALL_WINDOW_CHARS
         if _is_to_call(match, before, after, is_listed=is_listed):
             found.append(sentence[match.start() : match.end()])
             last_end = match.end()
@@ -723,7 +722,9 @@ def _construct(node: yaml.Node) -> object:
 def _composed(path: Path, findings: list[Finding]) -> yaml.Node | None:
     """The YAML tree of a file, with its lines; what keeps it from being read goes to `findings`."""
     try:
-        return yaml.compose(path.read_text("utf-8"), _LOADER)
+        text = path.read_text("utf-8")
+        refuse_deep_nesting(text)
+        return yaml.compose(text, _LOADER)
     except (OSError, UnicodeDecodeError) as error:
         findings.append(Finding(str(path), 1, f"cannot be read ({type(error).__name__}); restore it"))
     except yaml.YAMLError as error:

@@ -11,7 +11,7 @@ import yaml
 
 from retrieval.errors import ArticleFormatError
 from retrieval.types import Source
-from retrieval.yaml_text import load_yaml
+from retrieval.yaml_text import load_yaml, refuse_deep_nesting
 
 MAX_FRONT_MATTER_CHARS = 60_000
 _SIMPLE_LINE = re.compile(r"([A-Za-z_][\w-]*):[ \t]+(\S.*)$")
@@ -43,6 +43,7 @@ def _parse(block: str) -> dict[str, Any]:
         # Anchors are never needed here, and nested ones can grow without bound.
         raise ArticleFormatError("the front matter uses YAML anchors; write the values out", line=1)
     try:
+        refuse_deep_nesting(block)
         loaded = load_yaml(block)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         # Crawlers write titles such as «提醒: 别去» unquoted. Plain 'key: value' lines are read as they stand.

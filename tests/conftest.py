@@ -86,7 +86,11 @@ TINY_BODIES = {
 
 
 def own_article(
-    article_id: str = "test-article", *, title: str = "题目", lang: str = "zh-Hans", body: str = "## 问\n答案。[^one]"
+    article_id: str = "test-article",
+    *,
+    title: str = "题目",
+    lang: str = "zh-Hans",
+    body: str = "## 问\n答案。[^one]",
 ) -> bytes:
     """An article file of our own, with the sources `one` and `two`."""
     return OWN_ARTICLE.format(article_id=article_id, title=title, lang=lang, body=body).encode()
@@ -123,7 +127,9 @@ def _no_outside_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def guarded(real: Callable[..., Any]) -> Callable[..., Any]:
         def connect(self: socket.socket, address: Any) -> Any:
             if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(address[0]):
-                raise RuntimeError(f"a test tried to connect to {address!r}; only this machine may be reached")
+                raise RuntimeError(
+                    f"a test tried to connect to {address!r}; only this machine may be reached"
+                )
             return real(self, address)
 
         return connect
