@@ -12,6 +12,7 @@ from bot.question import known_language, read_question
 from retrieval import RetrievalError
 from web.conversations import ConversationStore
 from web.metrics import Metrics
+from web.question_log import QuestionLog
 from web.schemas import AskRequest, FeedbackRequest, answer_json, article_json, contact_json
 from web.service import Service
 
@@ -45,6 +46,11 @@ async def ask(body: AskRequest, request: Request) -> Response:
     conversations.put(conversation)
     metrics.count("answers", status=answer.status, language=answer.language)
     logger.info("answer %s %s %s", answer.answer_id, answer.status, answer.language)
+    log: QuestionLog = request.app.state.question_log
+    if log.is_on:
+        await run_in_threadpool(
+            log.write, "question", text=question.text, answer_id=answer.answer_id, status=answer.status
+        )
     body_json = answer_json(answer, conversation.conversation_id, service.settings.contact_max_age_days)
     return JSONResponse(body_json, headers={"Cache-Control": "no-store"})
 
@@ -84,8 +90,11 @@ async def feedback(body: FeedbackRequest, request: Request) -> Response:
     """Counts whether an answer helped; a comment is kept only where the operator keeps a redacted log."""
     metrics: Metrics = request.app.state.metrics
     metrics.count("feedback", helpful=str(body.helpful).lower())
-    if body.comment:
-        request.app.state.question_log.write("feedback", answer_id=body.answer_id, helpful=body.helpful, text=body.comment)
+    log: QuestionLog = request.app.state.question_log
+    if body.comment and log.is_on:
+        await run_in_threadpool(
+            log.write, "feedback", text=body.comment, answer_id=body.answer_id, helpful=body.helpful
+        )
     return JSONResponse({"status": "accepted"}, 202)
 
 

@@ -7,6 +7,7 @@ import json
 import threading
 from pathlib import Path
 
+from bot.redact import hotline_digits, redact
 from web.service import Service
 
 
@@ -18,12 +19,15 @@ class QuestionLog:
         self._service = service
         self._lock = threading.Lock()
 
+    @property
+    def is_on(self) -> bool:
+        """Whether the operator has switched the log on."""
+        return self._path is not None
+
     def write(self, event: str, *, text: str, **fields: object) -> None:
         """One line: the time, `fields`, and `text` with personal data replaced."""
         if self._path is None:
             return
-        from bot.redact import hotline_digits, redact
-
         line = {
             "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             "event": event,
