@@ -26,12 +26,13 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.responses import RedirectResponse, Response
 
 from bot.contacts import ContactList
-from bot.errors import BotError, QuestionTooLongError
+from bot.errors import BotError, PictureError, QuestionTooLongError
 from bot.question import DEFAULT_LANGUAGE, known_language, read_question
 from bot.types import SITUATIONS
 from retrieval import LANGUAGES, Article, RetrievalError, Searcher, fold
 from web.assets import SHORT, asset_url, assets, find_asset
 from web.conversations import ConversationStore
+from web.offers import MAX_OFFER_CHARS
 from web.offline import offline_bundle
 from web.schemas import answer_json, contact_json, offer_json
 from web.strings import HOST_COUNTRIES, LANGUAGE_NAMES, LIKELY_NATIONALITY, Words, words
@@ -44,7 +45,6 @@ router = APIRouter(include_in_schema=False)
 
 PER_PAGE = 50
 FEED_LENGTH = 50
-MAX_OFFER_CHARS = 20_000
 MAX_SEARCH_CHARS = 200
 N_CARD_CONTACTS = 2
 N_PRINTED_CONTACTS = 40
@@ -223,10 +223,11 @@ async def home_form(request: Request) -> Response:
             context["problem"] = "long"
         except RetrievalError:
             context["problem"] = "unready"
+        except PictureError as error:
+            context["problem"] = {"busy": "busy", "unavailable": "unready"}.get(error.reason, "not_picture")
         except BotError:
-            # Nothing was typed, or the picture cannot be read.
-            context["problem"] = "not_picture" if _has_picture(form) else "empty"
-    status = {"long": 422, "empty": 422, "not_picture": 422, "unready": 503}.get(
+            context["problem"] = "empty"
+    status = {"long": 422, "empty": 422, "not_picture": 422, "busy": 503, "unready": 503}.get(
         context["problem"] or "", 200
     )
     return page.render("home.html", status=status, **context)
@@ -271,7 +272,7 @@ async def _checked(page: Page, form: FormData) -> dict[str, Any]:
     image = form.get("image")
     if isinstance(image, UploadFile) and image.filename:
         report = await run_in_threadpool(
-            page.service.offers.check_picture, await image.read(), language=page.chosen or page.language
+            page.service.check_picture, await image.read(), language=page.chosen or page.language
         )
     else:
         text = _field(form, "offer").strip()
@@ -287,11 +288,6 @@ async def _checked(page: Page, form: FormData) -> dict[str, Any]:
 def _field(form: FormData, name: str) -> str:
     value = form.get(name)
     return value if isinstance(value, str) else ""
-
-
-def _has_picture(form: FormData) -> bool:
-    image = form.get("image")
-    return isinstance(image, UploadFile) and bool(image.filename)
 
 
 @router.get("/embed")

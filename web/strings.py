@@ -87,7 +87,9 @@ class Words:
         """
         word = self._all[key]
         for name, value in values.items():
-            word = word.replace("{" + name + "}", str(value))
+            # Numbers and dates keep their own direction inside words that run from right to left.
+            shown = f"\u2066{value}\u2069" if self.direction == "rtl" else str(value)
+            word = word.replace("{" + name + "}", shown)
         return word
 
     def topic(self, topic: str) -> str:

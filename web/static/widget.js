@@ -115,10 +115,12 @@ const create = (options) => {
   let waiting = [];
   let ids = 0;
 
+  let panel = null;
   const paint = (node) => {
     for (const [key, values, attribute] of node.words) {
       let text = words[key] || WORDS.en[key] || '';
-      for (const part in values) text = text.replace(`{${part}}`, () => values[part]);
+      // Numbers and dates keep their own direction inside words that run from right to left.
+      for (const part in values) text = text.replace(`{${part}}`, () => (panel && panel.dir === 'rtl' ? `\u2066${values[part]}\u2069` : values[part]));
       if (attribute) node.setAttribute(attribute, text);
       else node.textContent = text;
     }
@@ -214,7 +216,7 @@ const create = (options) => {
     const query = new URLSearchParams({ lang, situation });
     for (const key in person) query.set(key, person[key]);
     try {
-      return (await request(`v1/contacts?${query}`)).contacts.slice(0, 8);
+      return (await request(`v1/contacts?${query}`)).contacts;
     } catch (error) {
       const saved = await offline();
       if (!saved) throw error;
@@ -228,7 +230,7 @@ const create = (options) => {
     return list(contacts).filter((c) => (c.for === 'ALL' || String(c.for).split(',').includes(person.nationality))
       && (!person.country || ((c.dials_from.includes('*') || c.dials_from.includes(person.country))
         && !(far.includes(c.kind) && c.country !== person.country && c.country !== person.nationality))))
-      .sort((a, b) => rank(a) - rank(b)).slice(0, 8);
+      .sort((a, b) => rank(a) - rank(b));
   };
   const picks = (key, field, codes, changed) => {
     const box = el('fieldset', {}, tag('legend', key));
@@ -258,11 +260,17 @@ const create = (options) => {
   // The card with both questions, one tap each; every tap shows the numbers at once.
   const card = (contacts, lines, situation) => {
     const holder = el('div', {}, contactList(contacts));
+    let taps = 0;
     const changed = async () => {
+      const tap = ++taps;
       try {
-        const found = await select(situation);
-        holder.replaceChildren(found.length ? contactList(found) : tag('p', 'none'));
-        announce(found.map((c) => `${c.name} ${c.number}`).join('. ') || words.none);
+        let found = await select(situation);
+        // On a slow line the reply to an earlier tap may come last.
+        if (tap !== taps) return;
+        // Before the place is known, lines of every country of the world help nobody.
+        if (!person.country) found = found.filter((c) => c.for !== 'ALL' || c.country === person.nationality);
+        holder.replaceChildren(found.length ? contactList(found.slice(0, 8)) : person.country ? tag('p', 'none') : '');
+        announce(found.slice(0, 3).map((c) => `${c.name} ${c.number}`).join('. ') || (person.country ? words.none : words.place));
       } catch (error) {
         holder.append(tag('p', 'lost'));
       }
@@ -401,7 +409,7 @@ const create = (options) => {
         announce(spoken(found));
       } catch (error) {
         const status = error && error.status;
-        const key = error && error.lost ? 'lost' : status === 429 ? 'busy' : status === 503 ? 'unready'
+        const key = error && error.key ? error.key : error && error.lost ? 'lost' : status === 429 ? 'busy' : status === 503 ? 'unready'
           : status === 413 || (status === 422 && shown.length > 500) ? 'long' : 'failed';
         box.replaceChildren(tag('p', key, { class: 'note' }), button('retry', 'small', run));
         announce(words[key]);
@@ -422,7 +430,7 @@ const create = (options) => {
   // What is kept for use without a network: the numbers, and the answers most needed.
   const savedNodes = (saved) => [
     tag('p', 'saved', { class: 'note' }, { date: saved.date }),
-    card(savedContacts(saved.contacts), [], 'trapped'),
+    card(savedContacts(saved.contacts).slice(0, person.nationality || person.country ? 8 : 0), [], 'trapped'),
     questions(list(saved.answers).map((answer) => answer.question), (text) => {
       const answer = saved.answers.find((one) => one.question === text);
       turn(text, async () => answer, answerNodes);
@@ -438,7 +446,9 @@ const create = (options) => {
     const form = new FormData();
     form.append('image', await pictureOf(file), 'offer');
     form.append('lang', lang);
-    return request('v1/check-offer', form);
+    return request('v1/check-offer', form).catch((error) => {
+      throw error.status === 422 ? Object.assign(error, { key: 'not_picture' }) : error;
+    });
   }, offerNodes);
   const submit = () => {
     const text = input.value.trim();
@@ -539,7 +549,7 @@ const create = (options) => {
   urgent.hidden = onOurPage;
   const body = el('div', { class: 'body' }, urgent, urgentBox,
     inline && onOurPage ? null : tag('p', 'intro', { class: 'fine' }), log, tag('p', 'private', { class: 'fine' }));
-  const panel = el('div', { class: `g ${inline ? 'in' : 'pop'}`, id: 'w' });
+  panel = el('div', { class: `g ${inline ? 'in' : 'pop'}`, id: 'w' });
   const leave = onOurPage ? null : button('exit', 'small leave', exit);
   const launcher = inline ? null : el('button', { type: 'button', class: 'launch', 'aria-controls': 'w', click: () => (panel.hidden ? open() : close()) },
     options.title ? bdi(options.title) : tag('span', 'title'), el('span', { class: 'vh' }, ' '), tag('span', 'open', { class: 'vh' }));

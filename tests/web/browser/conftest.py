@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import shutil
@@ -52,7 +53,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Opens pages in contexts of their own. `page.problems` gathers errors of scripts and breaches of policies."""
+    """Opens pages in contexts of their own. `page.problems` gathers what goes wrong."""
     contexts = []
 
     def opened(url: str | None = None, **options: Any) -> Any:
@@ -82,7 +83,8 @@ def _sunny(route: Any) -> None:
 
 def _note(page: Any, said: Any) -> None:
     # What the network refuses is reported by the browser too; tests that break the network expect it.
-    if said.type in ("error", "warning") and "Failed to load resource" not in said.text:
+    expected = ("Failed to load resource", "blocked by Playwright")
+    if said.type in ("error", "warning") and not any(text in said.text for text in expected):
         page.problems.append(said.text)
 
 
@@ -145,6 +147,13 @@ def shot() -> Callable[..., None]:
 
     def keep(page: Any, name: str, **options: Any) -> None:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=SCREENSHOTS / f"{name}.png", **options)
+        path = SCREENSHOTS / f"{name}.png"
+        if options:
+            page.screenshot(path=path, **options)
+            return
+        # As the screen shows it: Playwright's own capture is off by the overflow of a page that runs
+        # from right to left.
+        shown = page.context.new_cdp_session(page).send("Page.captureScreenshot", {"format": "png"})
+        path.write_bytes(base64.b64decode(shown["data"]))
 
     return keep

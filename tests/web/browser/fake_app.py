@@ -58,7 +58,8 @@ class FakeService:
         )
         self.has_index = has_index
         self.answerer = SimpleNamespace(answer=self._answer)
-        self.offers = SimpleNamespace(check=self._report, check_picture=self._report)
+        self.offers = SimpleNamespace(check=self._report)
+        self.check_picture = self._report
 
     def view(self) -> Any:
         """As `Service.view`; the searcher finds nothing, so that lists show titles alone."""

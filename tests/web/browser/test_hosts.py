@@ -1,4 +1,4 @@
-"""The widget on pages of other people: hostile style, strict policies, frames, several at once, applications."""
+"""The widget on pages of other people: hostile style, strict policies, frames, several, applications."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ def test_a_hostile_page_neither_hides_nor_bends_nor_covers_the_widget(
     answer_in(page)
     panel = page.locator("guitu-chat .g")
     style = panel.evaluate(
-        "e => { const s = getComputedStyle(e); return [s.fontSize, s.letterSpacing, s.direction, s.fontFamily]; }"
+        """e => {
+          const s = getComputedStyle(e);
+          return [s.fontSize, s.letterSpacing, s.direction, s.fontFamily];
+        }"""
     )
     assert style[:3] == ["16px", "normal", "ltr"]
     assert "monospace" not in style[3]
@@ -59,7 +62,8 @@ def test_a_hostile_page_neither_hides_nor_bends_nor_covers_the_widget(
 def test_the_widget_changes_nothing_on_the_page(open_page: Opened, host: str) -> None:
     look = """() => JSON.stringify([document.title, location.href, document.cookie, Object.keys(localStorage),
       Object.keys(sessionStorage), history.length, document.querySelectorAll('link,style').length,
-      ...[...document.querySelectorAll('body > p')].map(p => { const b = p.getBoundingClientRect(), s = getComputedStyle(p);
+      ...[...document.querySelectorAll('body > p')].map(p => {
+        const b = p.getBoundingClientRect(), s = getComputedStyle(p);
         return [b.x, b.y, b.width, b.height, s.color, s.font]; })])"""
     plain = open_page(f"{host}/plain", viewport=DESK)
     before = plain.evaluate(look).replace("/plain", "/simple")
@@ -68,6 +72,14 @@ def test_the_widget_changes_nothing_on_the_page(open_page: Opened, host: str) ->
     assert page.evaluate(look) == before
     answer_in(page)
     assert page.evaluate(look) == before
+
+
+def test_an_answer_does_not_scroll_the_page_of_the_host(open_page: Opened, host: str) -> None:
+    page = open_page(f"{host}/simple", viewport=DESK)
+    page.evaluate("document.body.style.minHeight = '5000px'; scrollTo(0, 1500)")
+    answer_in(page)
+    page.locator("guitu-chat .mark").last.click()
+    assert page.evaluate("scrollY") == 1500
 
 
 def test_nothing_is_asked_of_anybody_but_our_server(open_page: Opened, host: str, fake: str) -> None:

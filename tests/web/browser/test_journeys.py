@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,19 +21,49 @@ pytestmark = pytest.mark.model
 
 # A question, an emergency, an offer; and the nationality and place to tap.
 READERS = {
-    "zh-Hans": ("12308热线怎么打？", "救命，我被困在园区里，他们不让我走", "高薪诚聘客服，月薪三万，不要经验，包机票，去缅甸", "CN", "MM"),
-    "en": ("What are the signs of a false job offer?", "Help, I am locked in a compound and they took my passport",
-           "Customer service in Thailand, 3000 USD, no experience, flight paid, tourist visa", "IN", "MM"),
-    "th": ("ถ้าถูกหลอกไปทำงานที่กัมพูชาต้องโทรหาใคร", "ช่วยด้วย ฉันถูกขังอยู่ ออกไปไม่ได้", "รับสมัครแอดมิน เงินเดือน 50000 ไม่ต้องมีประสบการณ์ ทำงานปอยเปต", "TH", "KH"),
-    "my": ("အလုပ်လိမ်ခံရရင် ဘယ်သူ့ကို ဆက်သွယ်ရမလဲ", "ကယ်ပါ ကျွန်တော် ပိတ်မိနေတယ် ပြန်မလွှတ်ဘူး", "လစာကောင်း အလုပ် မြဝတီ အတွေ့အကြုံမလို", "MM", "TH"),
-    "ur": ("بیرون ملک نوکری کے دھوکے میں پھنس جائیں تو کس کو فون کریں؟", "بچاؤ، مجھے بند کر دیا گیا ہے، پاسپورٹ چھین لیا", "تھائی لینڈ میں نوکری، تنخواہ تین لاکھ، تجربہ ضروری نہیں", "PK", "MM"),
-}  # fmt: skip
+    "zh-Hans": (
+        "12308热线怎么打？",
+        "救命，我被困在园区里，他们不让我走",
+        "高薪诚聘客服，月薪三万，不要经验，包机票，去缅甸",
+        "CN",
+        "MM",
+    ),
+    "en": (
+        "What are the signs of a false job offer?",
+        "Help, I am locked in a compound and they took my passport",
+        "Customer service in Thailand, 3000 USD, no experience, flight paid, tourist visa",
+        "IN",
+        "MM",
+    ),
+    "th": (
+        "ถ้าถูกหลอกไปทำงานที่กัมพูชาต้องโทรหาใคร",
+        "ช่วยด้วย ฉันถูกขังอยู่ ออกไปไม่ได้",
+        "รับสมัครแอดมิน เงินเดือน 50000 ไม่ต้องมีประสบการณ์ ทำงานปอยเปต",
+        "TH",
+        "KH",
+    ),
+    "my": (
+        "အလုပ်လိမ်ခံရရင် ဘယ်သူ့ကို ဆက်သွယ်ရမလဲ",
+        "ကယ်ပါ ကျွန်တော် ပိတ်မိနေတယ် ပြန်မလွှတ်ဘူး",
+        "လစာကောင်း အလုပ် မြဝတီ အတွေ့အကြုံမလို",
+        "MM",
+        "TH",
+    ),
+    "ur": (
+        "بیرون ملک نوکری کے دھوکے میں پھنس جائیں تو کس کو فون کریں؟",
+        "بچاؤ، مجھے بند کر دیا گیا ہے، پاسپورٹ چھین لیا",
+        "تھائی لینڈ میں نوکری، تنخواہ تین لاکھ، تجربہ ضروری نہیں",
+        "PK",
+        "MM",
+    ),
+}
 
 
 @pytest.fixture(params=[("phone", PHONE), ("desk", DESK)], ids=["phone", "desk"])
-def screen(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict[str, int]]]:
+def screen(request: pytest.FixtureRequest) -> tuple[str, dict[str, int]]:
     """A small screen and a large one."""
-    yield request.param
+    chosen: tuple[str, dict[str, int]] = request.param
+    return chosen
 
 
 @pytest.mark.parametrize("lang", READERS)
@@ -72,16 +102,18 @@ def test_a_reader_asks_checks_and_finds_help(
 
     # The numbers, by two taps; whatever triage made of the words, the button is there.
     page.locator("#urgent").click()
-    page.locator("guitu-chat .card").first.wait_for()
+    card = page.locator("guitu-chat .card").first
+    card.wait_for()
     for field, code in (("nationality", nationality), ("place", country)):
-        box = page.locator("guitu-chat .card fieldset").nth(0 if field == "nationality" else 1)
+        box = card.locator("fieldset").nth(0 if field == "nationality" else 1)
         chip = box.locator(f'[data-c="{code}"]')
         if chip.count():
             chip.click()
         else:
             box.locator("select").select_option(code)
-    page.locator("guitu-chat .card .tel").first.wait_for()
-    shown = set(page.locator("guitu-chat .card .num").all_inner_texts())
+    page.wait_for_load_state("networkidle")
+    card.locator(".tel").first.wait_for()
+    shown = set(card.locator(".num").all_inner_texts())
     found = page.evaluate(
         "query => fetch('/v1/contacts?' + query).then(r => r.json())",
         f"nationality={nationality}&country={country}&situation=trapped&lang={lang}",
@@ -128,24 +160,48 @@ def test_numbers_of_one_person_print_on_one_sheet(open_page: Opened, server: Run
         assert page.pdf(prefer_css_page_size=True).count(b"/Type /Page\n") == 1, (nationality, country)
 
 
-def test_a_picture_of_an_offer_is_read(open_page: Opened, server: RunningServer, tmp_path: Any) -> None:
-    picture = Image.new("RGB", (900, 260), "white")
-    draw = ImageDraw.Draw(picture)
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture of an offer."""
+    image = Image.new("RGB", (900, 260), "white")
+    draw = ImageDraw.Draw(image)
     draw.text((20, 30), "Customer service in Myanmar, 5000 USD a month", "black", font_size=32)
     draw.text((20, 120), "No experience needed, flight paid, tourist visa", "black", font_size=32)
-    data = io.BytesIO()
-    picture.save(data, "PNG")
-    (tmp_path / "offer.png").write_bytes(data.getvalue())
+    path = tmp_path_factory.mktemp("picture") / "offer.png"
+    image.save(path, "PNG")
+    return path
+
+
+def test_a_picture_of_an_offer_is_read(open_page: Opened, server: RunningServer, picture: Path) -> None:
     page = open_page(f"{server.url}/?lang=en")
     page.get_by_role("button", name="Check a job offer").click()
-    page.locator("guitu-chat input[type=file]").set_input_files(tmp_path / "offer.png")
+    page.locator("guitu-chat input[type=file]").set_input_files(picture)
     page.get_by_role("button", name="Check", exact=True).click()
     page.locator("guitu-chat .verdict").wait_for()
-    assert (
-        "experience"
-        in page.locator("guitu-chat .a").inner_text()
-        + page.locator("guitu-chat blockquote").last.text_content()
+    assert page.locator("guitu-chat .a details", has_text="experience").count() > 0
+    page.locator("guitu-chat input[type=file]").set_input_files(
+        {"name": "x.png", "mimeType": "image/png", "buffer": b"no picture"}
     )
+    page.get_by_role("button", name="Check", exact=True).click()
+    page.locator("guitu-chat .a >> text=Please choose a PNG").wait_for()
+
+
+def test_without_scripts_offers_are_checked_too(
+    open_page: Opened, server: RunningServer, picture: Path, tmp_path: Path
+) -> None:
+    page = open_page(f"{server.url}/?lang=en", java_script_enabled=False)
+    page.locator("#image").set_input_files(picture)
+    page.get_by_role("button", name="Check", exact=True).click()
+    page.locator("#answer .verdict").wait_for()
+    assert page.locator("#answer details", has_text="experience").count() > 0
+    page.locator("#offer").fill(READERS["en"][2])
+    page.get_by_role("button", name="Check", exact=True).click()
+    page.locator("#answer .signs li").first.wait_for()
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    page.locator("#image").set_input_files(broken)
+    page.get_by_role("button", name="Check", exact=True).click()
+    assert "PNG, JPEG or WebP" in page.get_by_role("alert").inner_text()
 
 
 def test_search_topic_and_language_narrow_the_list(open_page: Opened, server: RunningServer) -> None:

@@ -82,7 +82,9 @@ def test_the_page_its_numbers_and_answers_are_there_without_a_network(
     page.locator("guitu-chat blockquote").first.wait_for(state="attached")
     # What was asked stands in no cache.
     kept = page.evaluate(
-        "caches.open('v1').then(async c => Promise.all((await c.keys()).map(async k => k.url + await (await c.match(k)).text())))"
+        """caches.open('v1').then(async cache =>
+             Promise.all((await cache.keys()).map(
+               async key => key.url + await (await cache.match(key)).text())))"""
     )
     assert kept
     assert not [one for one in kept if "断网了怎么求助" in one]

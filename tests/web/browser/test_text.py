@@ -23,7 +23,10 @@ ATTACKS = [
     "𝕵𝖆𝖛𝖆𝖘𝖈𝖗𝖎𝖕𝖙:alert(1)" + "\u3164\u115f\u2800" * 20,
     "W" * 1900,
 ]
-CODE = "script, iframe, object, embed, img, svg, style, link, base, meta, [onerror], [onload], [onclick], [style], [srcdoc]"
+CODE = (
+    "script, iframe, object, embed, img, svg, style, link, base, meta, "
+    "[onerror], [onload], [onclick], [style], [srcdoc]"
+)
 
 
 def inside(page: Any, selector: str) -> int:
@@ -128,6 +131,7 @@ def test_a_contact_never_dials_what_is_no_number(page: Any) -> None:
     page.locator(INPUT).press("Enter")
     page.locator("guitu-chat .a .cts").wait_for()
     links = page.evaluate(
-        "[...document.querySelector('guitu-chat').shadowRoot.querySelectorAll('.cts a')].map(a => a.getAttribute('href'))"
+        """[...document.querySelector('guitu-chat').shadowRoot.querySelectorAll('.cts a')]
+             .map(a => a.getAttribute('href'))"""
     )
     assert links == ["tel:12308", "tel:+861012308"]

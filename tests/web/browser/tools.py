@@ -43,8 +43,10 @@ def ask(page: Any, text: str, ready: str = ".srcs") -> None:
 
 
 def until(page: Any, expression: str, limit_s: float = 15) -> None:
-    """Waits until a JavaScript expression, or what it promises, is true. Playwright's own waiting takes a promise
-    for true."""
+    """Waits until a JavaScript expression, or what it promises, is true.
+
+    Playwright's own `wait_for_function` takes a promise itself for true.
+    """
     end = time.monotonic() + limit_s
     while not page.evaluate(expression):
         assert time.monotonic() < end, expression
