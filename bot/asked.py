@@ -40,7 +40,11 @@ def asked_kinds(question: str) -> frozenset[Kind]:
     return frozenset(kinds)
 
 
-def holds_kind(sentence: str, kind: Kind) -> bool:
-    """Whether `sentence` holds a thing of `kind`."""
+def holds_kind(sentence: str, kind: Kind, question: str = "") -> bool:
+    """Whether `sentence` holds a thing of `kind` that does not already stand in `question`.
+
+    Who asks how to dial 12308 is not helped by a sentence that only names 12308.
+    """
     pattern = {"phone": _HAS_PHONE, "count": _HAS_NUMBER, "date": _HAS_DATE}[kind]
-    return pattern.search(sentence) is not None
+    given = set(re.findall(r"\d+", question))
+    return any(re.sub(r"\D", "", match[0]) not in given for match in pattern.finditer(sentence))

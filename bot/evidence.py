@@ -115,7 +115,7 @@ def order_features(
             "context": s.context_overlap,
             "names": s.names_overlap,
             "own_language": float(s.hit.article.language == query.language),
-            **{f"holds_{kind}": float(kind in kinds and holds_kind(s.text, kind)) for kind in KINDS},
+            **{f"holds_{kind}": float(kind in kinds and holds_kind(s.text, kind, query.text)) for kind in KINDS},
         }
         for s in sentences
     ]
@@ -130,7 +130,7 @@ def confidence_features(
     others = [value for value, s in ranked if s.hit.article.article_id != best.hit.article.article_id]
     cosines = sorted((s.cosine for _, s in ranked), reverse=True)
     own = float(best.hit.article.language == query.language)
-    lacking = [kind for kind in kinds if not holds_kind(best.text, kind)]
+    lacking = [kind for kind in kinds if not holds_kind(best.text, kind, query.text)]
     return {
         "bias": 1.0,
         "passage_cosine": 10 * (best.hit.cosine - 0.85),
