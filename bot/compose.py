@@ -34,6 +34,7 @@ def compose_quotes(chosen: Sequence[ScoredSentence]) -> Quotes:
     """
     citations: dict[str, Citation] = {}
     sentences = []
+    shown: list[ScoredSentence] = []
     for choice in chosen:
         hit = choice.hit
         citation = citations.get(hit.passage.passage_id) or _citation(hit, len(citations) + 1)
@@ -42,8 +43,9 @@ def compose_quotes(chosen: Sequence[ScoredSentence]) -> Quotes:
             continue
         citations[hit.passage.passage_id] = citation
         sentences.append(QuotedSentence(choice.text, (citation.n,)))
+        shown.append(choice)
     used = {
-        passage_id: _with_sources(citation, [c for c in chosen if c.hit.passage.passage_id == passage_id])
+        passage_id: _with_sources(citation, [c for c in shown if c.hit.passage.passage_id == passage_id])
         for passage_id, citation in citations.items()
     }
     return Quotes(tuple(sentences), tuple(used.values()))

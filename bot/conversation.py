@@ -34,19 +34,25 @@ def with_turn(
 def standalone(question: Question, conversation: Conversation) -> str:
     """The text to search with: the question, joined to the one before where it cannot stand alone.
 
-    The rule: a question is a follow-up when it opens or closes like one («那…», «…呢», "what about …") or consists of
-    little more than function words, and there was a turn before. A changed topic has words of its own and is searched
-    as it stands.
+    The rule: a question is a follow-up when it is short and opens or closes like one («那…», «…呢», "what about …"),
+    and there was a turn before. It is joined to the last question that stood on its own, so that in a chain («and
+    Thailand?», «and Laos?») the topic is not lost. A changed topic has words of its own and is searched as it stands.
     """
-    if conversation.turns and is_follow_up(question.text):
-        return f"{conversation.turns[-1].question} {question.text}"
-    return question.text
+    if not conversation.turns or not is_follow_up(question.text):
+        return question.text
+    asked = [turn.question for turn in conversation.turns]
+    topic = next((text for text in reversed(asked) if not is_follow_up(text)), asked[0])
+    return f"{topic} {question.text}"
 
 
 _FOLLOW_UP = re.compile(
-    r"^(那|那么|还有|然后|如果|要是|万一|而且|这个|那个|他们?|她们?|它|这|and\b|what about|how about|what if|then\b|but\b|or\b|why\b|"
-    r"who\b|when\b|where\b|is (it|that|this)\b|còn\b|thế\b|vậy\b|แล้ว|kalau\b|bagaimana (dengan|kalau)|lalu\b|macam mana kalau|"
-    r"じゃあ|では|それ|그럼|그러면|e se\b|e (o|a)\b|paano (kung|naman)|at\b|na je|और|तो|আর|তাহলে|ဒါဆို|ចុះ)|(呢|么办)[?？。 ]*$",
+    r"^(那|那么|还有|然后|如果|要是|万一|而且|这个|那个|他们?|她们?|它|这|and\b|what about|how about|what if|then\b|but\b|or\b|"
+    # A question word alone, with one word more, or with a pronoun: «why not», «when was that».
+    r"(why|who|when|where)\b(?=\W*\w*\W*$|.*\b(it|that|this|they|them|those|he|him|she|her|there)\b)|"
+    r"is (it|that|this)\b|còn\b|thế\b|vậy\b|แล้ว|kalau\b|bagaimana (dengan|kalau)|lalu\b|macam mana kalau|"
+    r"じゃあ|では|それ|그럼|그러면|e se\b|e (o|a)\b|paano (kung|naman)|at\b|na je|और|तो|আর|তাহলে|ဒါဆို|ចុះ)|"
+    # «…呢» and «…怎么办» close a follow-up unless a whole question stands before them.
+    r"^(?!.{4,}(谁|什么|哪|怎|多少|几))[^,，。;；]*(呢|么办)[?？。 ]*$",
     re.IGNORECASE,
 )
 

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from bot.errors import BotError
 from retrieval import load_yaml
 
@@ -49,7 +51,7 @@ def read_questions(folder: Path, name: str) -> list[JudgedQuestion]:
             )
             for record in records
         ]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise BotError(f"'{path}' cannot be read as judged questions ({error!r})") from error
 
 

@@ -54,7 +54,8 @@ class LimitsMiddleware:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        path = request.url.path
+        # The path as the router sees it; `request.url` is put together from headers.
+        path = scope["path"]
         if request.method == "POST" and not path.startswith(_FREE_PATHS):
             wait = self._buckets.wait_s(self._address(request))
             if wait:
@@ -67,7 +68,7 @@ class LimitsMiddleware:
         is_json = "json" in request.headers.get("content-type", "")
         limit = MAX_JSON_BYTES if is_json else MAX_BODY_BYTES
         declared = request.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > limit:
+        if declared.isdecimal() and int(declared) > limit:
             await problem(413, f"the request has more than {limit:,} bytes")(scope, receive, send)
             return
         await self._bounded(scope, receive, send, limit)
@@ -86,14 +87,19 @@ class LimitsMiddleware:
 
         async def noted(message: Message) -> None:
             nonlocal started
+            if seen > limit and not started:
+                # What reads the body may have made an error of its own of ours (FastAPI: 400).
+                return
             started = True
             await send(message)
 
         try:
             await self._app(scope, counted, noted)
-        except _TooLarge:
-            if not started:
-                await problem(413, f"the request has more than {limit:,} bytes")(scope, receive, send)
+        except Exception:
+            if seen <= limit:
+                raise
+        if seen > limit and not started:
+            await problem(413, f"the request has more than {limit:,} bytes")(scope, receive, send)
 
     def _address(self, request: Request) -> str:
         if self._trust_proxy:

@@ -43,7 +43,7 @@ class Metrics:
         lines = []
         with self._lock:
             for (name, labels), n in sorted(self._counts.items()):
-                inner = ",".join(f'{key}="{value}"' for key, value in labels)
+                inner = ",".join(f'{key}="{_escaped(value)}"' for key, value in labels)
                 lines.append(f"guitu_{name}_total{{{inner}}} {n}")
             for name, buckets in sorted(self._buckets.items()):
                 below = 0
@@ -54,3 +54,7 @@ class Metrics:
                 lines.append(f"guitu_{name}_seconds_sum {self._sums[name]:.6f}")
                 lines.append(f"guitu_{name}_seconds_count {below}")
         return "\n".join(lines) + "\n"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -1,0 +1,273 @@
+"""The joined bot over a tiny index, with a triage that says what the test wants and weights given by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bot.evidence
+from bot.answer import MAX_CONTACTS, MAX_SUGGESTIONS, Answerer, View
+from bot.contacts import ContactList
+from bot.emergency import EmergencyCard
+from bot.evidence import Weights
+from bot.texts import text
+from bot.triage import Assessment
+from bot.types import Answer, Contact, Conversation, Question, Turn
+from retrieval import EmbedderError, HashEmbedder, Index, IndexMissingError, Lexicon, RetrievalError, Searcher
+
+CONTACTS = ContactList.load(Path(__file__).resolve().parents[2] / "corpus" / "contacts.yaml")
+CALM = Assessment(
+    situation="general",
+    is_emergency=False,
+    is_declined=False,
+    is_watched=False,
+    is_self_harm=False,
+    is_violence=False,
+    is_second_scam=False,
+    notice=None,
+    shows_contacts=False,
+    nationality=None,
+    country=None,
+)
+COVERED = "从境外拨打12308热线"
+UNCOVERED = "巧克力蛋糕"
+
+
+class FakeTriage:
+    """Assesses everything in one way, and gives a card of its own."""
+
+    def __init__(self, **said: Any) -> None:
+        self.assessment = replace(CALM, **said)
+        self.asked: list[tuple[Question, Conversation]] = []
+
+    def assess(self, question: Question, conversation: Conversation) -> Assessment:
+        self.asked.append((question, conversation))
+        return self.assessment
+
+    def card(self, question: Question, assessment: Assessment, contacts: ContactList) -> EmergencyCard:
+        return EmergencyCard(contacts.contacts[:2], ("a line of the card",), "the notice of the card")
+
+    def surrender_contacts(self, question: Question, contacts: ContactList) -> tuple[Contact, ...]:
+        return contacts.contacts[3:4]
+
+
+@pytest.fixture(autouse=True)
+def _plain_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Weights({"overlap": 10.0}, {"bias": -4.0, "overlap": 8.0}, 0.5, 1.0)
+    monkeypatch.setattr(bot.evidence, "weights", lambda: plain)
+
+
+@pytest.fixture
+def searcher(tiny_index: Index) -> Searcher:
+    return Searcher(tiny_index, HashEmbedder(), Lexicon())
+
+
+Ask = Callable[..., Answer]
+
+
+@pytest.fixture
+def ask(searcher: Searcher) -> Ask:
+    """Asks one question of an answerer whose triage says `said`."""
+
+    def asked(words: str, language: str = "zh-Hans", *, without: tuple[str, ...] = (), **said: Any) -> Answer:
+        answerer = Answerer(lambda: View(searcher, frozenset(without)), CONTACTS, FakeTriage(**said))  # type: ignore[arg-type]
+        answer, _ = answerer.answer(Question(words, language), Conversation("c"))
+        check(answer, searcher)
+        return answer
+
+    return asked
+
+
+def check(answer: Answer, searcher: Searcher) -> None:
+    """What is always true of an answer (CONTRACT §2)."""
+    assert answer.answer_id
+    assert 0.0 <= answer.confidence <= 1.0
+    assert [c.n for c in answer.citations] == list(range(1, len(answer.citations) + 1))
+    uses = dict.fromkeys(n for s in answer.sentences for n in s.citations)
+    assert list(uses) == [c.n for c in answer.citations]
+    for sentence in answer.sentences:
+        assert sentence.citations
+        assert all(sentence.text in answer.citations[n - 1].quote for n in sentence.citations)
+    for citation in answer.citations:
+        article = searcher.index.articles[citation.article_id]
+        assert citation.quote == article.text[citation.start : citation.end]
+    assert all(CONTACTS.by_id[c.contact_id] == c for c in answer.contacts)
+    if answer.status == "answered":
+        assert answer.sentences
+    elif answer.status == "emergency":
+        assert answer.contacts
+    else:
+        assert answer.sentences == answer.citations == ()
+        assert answer.notice
+    assert len(answer.suggestions) <= MAX_SUGGESTIONS
+
+
+def test_what_is_covered_is_answered_with_quotes_alone(ask: Ask) -> None:
+    answer = ask(COVERED)
+    assert (answer.status, answer.notice, answer.contacts, answer.card) == ("answered", None, (), ())
+    assert answer.sentences[0].text == "从境外拨打12308热线，要先加上中国的国家代码。"
+    assert answer.citations[0].article_id == "tiny-hotline"
+    assert answer.citations[0].sources[0].publisher == "甲报"
+    assert answer.confidence > 0.5
+
+
+def test_what_is_not_covered_says_so_and_whom_to_ask(ask: Ask) -> None:
+    answer = ask(UNCOVERED)
+    assert answer.status == "not_covered"
+    assert answer.notice == text("not_covered", "zh-Hans")
+    assert 0 < len(answer.contacts) <= MAX_CONTACTS
+    assert answer.confidence < 0.5
+
+
+def test_an_emergency_shows_the_card_with_or_without_quotes(ask: Ask) -> None:
+    for words in (COVERED, UNCOVERED):
+        answer = ask(words, is_emergency=True, situation="trapped")
+        assert (answer.status, answer.situation) == ("emergency", "trapped")
+        assert answer.contacts == CONTACTS.contacts[:2]
+        assert answer.card == ("a line of the card",)
+        assert answer.notice == "the notice of the card"
+        assert bool(answer.sentences) is (words == COVERED)
+
+
+def test_a_harmful_request_is_declined_unsearched(searcher: Searcher) -> None:
+    def view() -> View:
+        raise AssertionError("nothing is searched for those who would harm")
+
+    answerer = Answerer(view, CONTACTS, FakeTriage(is_declined=True))  # type: ignore[arg-type]
+    answer, conversation = answerer.answer(Question(COVERED, "en"), Conversation("c"))
+    check(answer, searcher)
+    assert (answer.status, answer.notice) == ("declined", text("declined", "en"))
+    assert answer.contacts == CONTACTS.contacts[3:4]
+    assert answer.suggestions == ()
+    assert len(conversation.turns) == 1
+
+
+@pytest.mark.parametrize("error", [IndexMissingError("no index"), EmbedderError("no model")])
+def test_without_an_index_the_error_is_told_but_an_emergency_gets_its_card(error: RetrievalError) -> None:
+    def broken() -> View:
+        raise error
+
+    with pytest.raises(type(error)):
+        Answerer(broken, CONTACTS, FakeTriage()).answer(Question(COVERED, "en"), Conversation("c"))  # type: ignore[arg-type]
+    triage = FakeTriage(is_emergency=True, situation="trapped")
+    answer, conversation = Answerer(broken, CONTACTS, triage).answer(
+        Question(COVERED, "en"), Conversation("c")
+    )  # type: ignore[arg-type]
+    assert (answer.status, answer.contacts) == ("emergency", CONTACTS.contacts[:2])
+    assert answer.sentences == ()
+    assert conversation.turns[-1].situation == "trapped"
+
+
+def test_a_model_that_breaks_while_searching_does_not_hold_up_the_card(tiny_index: Index) -> None:
+    class Broken(HashEmbedder):
+        def embed_query(self, words: str) -> Any:
+            raise EmbedderError("broken")
+
+    view = View(Searcher(tiny_index, Broken(), Lexicon()))
+    triage = FakeTriage(is_emergency=True)
+    answer, _ = Answerer(lambda: view, CONTACTS, triage).answer(Question(COVERED, "en"), Conversation("c"))  # type: ignore[arg-type]
+    assert answer.status == "emergency"
+
+
+@pytest.mark.parametrize(
+    ("words", "language", "key"),
+    [
+        (COVERED, "zh-Hans", None),
+        (COVERED, "zh-Hant", None),
+        (COVERED, "en", "fallback_zh-Hans"),
+        (COVERED, "vi", "fallback_zh-Hans"),
+        ("Police in Cambodia answer on 117", "en", None),
+        ("Police in Cambodia answer on 117", "th", "fallback_en"),
+        ("ตำรวจท่องเที่ยวรับสาย 1155", "en", "fallback_other"),
+    ],
+)
+def test_a_quote_in_another_language_says_so_in_the_readers(
+    ask: Ask, words: str, language: str, key: str | None
+) -> None:
+    answer = ask(words, language)
+    assert answer.status == "answered"
+    assert answer.language == language
+    assert answer.notice == (None if key is None else text(key, language))
+
+
+def test_a_warning_goes_before_the_note_on_the_language(ask: Ask) -> None:
+    answer = ask(COVERED, "en", notice="Beware.", is_second_scam=True, shows_contacts=True)
+    assert (answer.status, answer.notice) == ("answered", "Beware.")
+    assert answer.contacts
+
+
+def test_withdrawn_articles_never_appear(ask: Ask) -> None:
+    before = ask(COVERED)
+    assert {c.article_id for c in before.citations} == {"tiny-hotline"}
+    assert "从国外怎么拨" in ask("领事热线").suggestions
+    for words in (COVERED, "领事热线", UNCOVERED):
+        for is_emergency in (False, True):
+            after = ask(words, without=("tiny-hotline",), is_emergency=is_emergency)
+            assert "tiny-hotline" not in {c.article_id for c in after.citations}
+            assert "从国外怎么拨" not in after.suggestions
+            assert all("12308" not in s.text for s in after.sentences)
+
+
+def test_when_everything_is_withdrawn_nothing_is_shown(ask: Ask, tiny_index: Index) -> None:
+    answer = ask(COVERED, without=tuple(tiny_index.articles))
+    assert (answer.status, answer.suggestions) == ("not_covered", ())
+
+
+def test_a_sentence_that_is_not_in_its_quote_is_never_shown(
+    searcher: Searcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = searcher.sentences
+
+    def changed(*arguments: Any) -> Any:
+        return [replace(s, text=s.text + "（改）") for s in real(*arguments)]
+
+    monkeypatch.setattr(searcher, "sentences", changed)
+    answerer = Answerer(lambda: View(searcher), CONTACTS, FakeTriage())  # type: ignore[arg-type]
+    answer, _ = answerer.answer(Question(COVERED, "zh-Hans"), Conversation("c"))
+    check(answer, searcher)
+    assert answer.status == "not_covered"
+    assert answer.contacts
+
+
+def test_the_conversation_grows_and_keeps_what_was_said_of_the_person(searcher: Searcher) -> None:
+    triage = FakeTriage(situation="family")
+    answerer = Answerer(lambda: View(searcher), CONTACTS, triage)  # type: ignore[arg-type]
+    conversation = Conversation("c")
+    _, conversation = answerer.answer(Question(COVERED, "zh-Hans", "CN", "MM"), conversation)
+    assert conversation.turns == (Turn(COVERED, ("tiny-hotline",), "family"),)
+    _, conversation = answerer.answer(Question(UNCOVERED, "zh-Hans"), conversation)
+    assert [turn.question for turn in conversation.turns] == [COVERED, UNCOVERED]
+    question, seen = triage.asked[-1]
+    assert (question.nationality, question.country) == ("CN", "MM")
+    assert len(seen.turns) == 1
+
+
+def test_a_follow_up_is_searched_with_its_topic(searcher: Searcher) -> None:
+    answerer = Answerer(lambda: View(searcher), CONTACTS, FakeTriage())  # type: ignore[arg-type]
+    before = Conversation("c", (Turn(COVERED, (), "general"),))
+    answer, _ = answerer.answer(Question("那全天呢", "zh-Hans"), before)
+    assert {c.article_id for c in answer.citations} == {"tiny-hotline"}
+    answer, _ = answerer.answer(Question("护照被扣的人可以申请旅行证吗", "zh-Hans"), before)
+    assert {c.article_id for c in answer.citations} == {"tiny-passport"}
+
+
+def test_contacts_are_for_the_nationality_that_was_said(ask: Ask, searcher: Searcher) -> None:
+    answerer = Answerer(lambda: View(searcher), CONTACTS, FakeTriage())  # type: ignore[arg-type]
+    answer, _ = answerer.answer(Question(UNCOVERED, "zh-Hans", "VN", "KH"), Conversation("c"))
+    assert answer.contacts
+    for contact in answer.contacts:
+        assert contact.country in ("VN", "KH")
+        assert not contact.serves or "VN" in contact.serves
+
+
+def test_suggestions_are_headings_in_the_readers_language(ask: Ask, searcher: Searcher) -> None:
+    answer = ask("which embassy", "en")
+    headings = {p.heading for p in searcher.index.passages if p.article_id.startswith("tiny-en")}
+    assert answer.suggestions
+    assert set(answer.suggestions) <= headings
+    # The question itself is no suggestion.
+    assert "Whom do I call?" not in ask("Whom do I call?", "en").suggestions

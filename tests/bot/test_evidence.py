@@ -1,0 +1,154 @@
+"""Which sentences are chosen, in what order, and when it is enough; the weights are given by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import bot.evidence
+from bot.evidence import MAX_SENTENCES, Weights, choose, ranked_sentences, weights
+from retrieval import Article, Hit, Passage, Query, ScoredSentence, Sentence
+
+QUERY = Query("护照被扣", "zh-Hans", ("护照",), np.zeros(4, np.float32))
+
+
+@pytest.fixture(autouse=True)
+def _plain_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order is the overlap (and what is asked for); the confidence is a logistic of it, even at 0.5."""
+    plain = Weights({"overlap": 10.0, "holds_phone": 3.0}, {"bias": -5.0, "overlap": 10.0}, 0.6, 4.0)
+    monkeypatch.setattr(bot.evidence, "weights", lambda: plain)
+
+
+def found(
+    article_id: str, *sentences: tuple[str, float], rank: int = 1, names: float = 1.0, lang: str = "zh-Hans"
+) -> list[ScoredSentence]:
+    """The sentences of an article of one passage, with their overlaps."""
+    text = "".join(words for words, _ in sentences)
+    article = Article(article_id, "题", None, "归途", "2026-01-01", lang, text, ())
+    hit = Hit(Passage(f"{article_id}#0", article_id, 0, 0, len(text), text), article, rank, 1.0, 0.9, 0.5)
+    scored = []
+    at = 0
+    for words, overlap in sentences:
+        sentence = Sentence(at, at + len(words))
+        scored.append(ScoredSentence(hit, sentence, words, 0.9, overlap, overlap, names))
+        at += len(words)
+    return scored
+
+
+def chosen(*groups: list[ScoredSentence], query: Query = QUERY) -> list[str]:
+    hits = list(dict.fromkeys(s.hit.passage.passage_id for group in groups for s in group))
+    by_id = {s.hit.passage.passage_id: s.hit for group in groups for s in group}
+    evidence = choose(
+        query, [by_id[passage_id] for passage_id in hits], [s for group in groups for s in group]
+    )
+    return [s.text for s in evidence.sentences]
+
+
+def test_nothing_found_is_not_enough() -> None:
+    evidence = choose(QUERY, [], [])
+    assert (evidence.sentences, evidence.confidence, evidence.is_enough) == ((), 0.0, False)
+    hits = [s.hit for s in found("a", ("甲。", 1.0))]
+    assert not choose(QUERY, hits, []).is_enough
+
+
+def test_the_best_comes_first_and_at_most_four_are_shown() -> None:
+    groups = [
+        found(f"article-{n}", (words, overlap), rank=n + 1)
+        for n, (words, overlap) in enumerate(
+            [
+                ("甲乙丙丁。", 0.7),
+                ("子丑寅卯。", 0.95),
+                ("天地玄黄。", 0.9),
+                ("东南西北。", 0.85),
+                ("春夏秋冬。", 0.8),
+                ("金木水火。", 0.75),
+            ]
+        )
+    ]
+    shown = chosen(*groups)
+    assert len(shown) == MAX_SENTENCES == 4
+    assert shown[0] == "子丑寅卯。"
+    assert set(shown) == {"子丑寅卯。", "天地玄黄。", "东南西北。", "春夏秋冬。"}
+
+
+def test_after_the_best_the_sentences_of_a_passage_stand_as_in_the_text() -> None:
+    passage = found("a", ("甲乙丙丁。", 0.8), ("子丑寅卯。", 0.95), ("天地玄黄。", 0.9))
+    other = found("b", ("东南西北。", 0.85), rank=2)
+    assert chosen(passage, other) == ["子丑寅卯。", "甲乙丙丁。", "天地玄黄。", "东南西北。"]
+
+
+def test_what_stands_far_behind_the_best_is_left_out() -> None:
+    assert chosen(found("a", ("甲乙丙丁。", 0.9)), found("b", ("子丑寅卯。", 0.49), rank=2)) == ["甲乙丙丁。"]
+    assert len(chosen(found("a", ("甲乙丙丁。", 0.9)), found("b", ("子丑寅卯。", 0.51), rank=2))) == 2
+
+
+def test_near_duplicates_are_shown_once() -> None:
+    shown = chosen(
+        found("a", ("护照被扣的人可以向使馆申请旅行证。", 0.9)),
+        found("b", ("护照被扣的人，可以向使馆申请旅行证件。", 0.85), rank=2),
+        found("c", ("护照被扣的人可以向使馆申请旅行证。", 0.85), rank=3),
+        found("d", ("费用由本人承担。", 0.8), rank=4),
+    )
+    assert shown == ["护照被扣的人可以向使馆申请旅行证。", "费用由本人承担。"]
+
+
+def test_a_passage_that_lacks_the_place_or_year_is_not_added() -> None:
+    shown = chosen(
+        found("laos", ("甲乙丙丁。", 0.9), names=1.0),
+        found("thai", ("子丑寅卯。", 0.88), rank=2, names=0.0),
+        found("both", ("天地玄黄。", 0.86), rank=3, names=1.0),
+    )
+    assert shown == ["甲乙丙丁。", "天地玄黄。"]
+
+
+def test_one_answer_is_in_one_language() -> None:
+    assert chosen(found("a", ("甲乙丙丁。", 0.9)), found("b", ("Call them.", 0.88), rank=2, lang="en")) == [
+        "甲乙丙丁。"
+    ]
+
+
+def test_a_sentence_alone_is_followed_by_the_next_of_its_passage() -> None:
+    assert chosen(
+        found("a", ("前面一句。", 0.0), ("甲乙丙丁。", 0.9), ("后面两字。", 0.0), ("最末四个。", 0.0))
+    ) == ["甲乙丙丁。", "后面两字。"]
+    assert chosen(found("a", ("甲乙丙丁。", 0.9), ("甲乙丙丁。", 0.0))) == ["甲乙丙丁。"]
+
+
+def test_what_is_asked_for_weighs() -> None:
+    groups = [found("a", ("找大使馆领保。", 0.8)), found("b", ("拨打+86-10-12308。", 0.7), rank=2)]
+    assert chosen(*groups)[0] == "找大使馆领保。"
+    asked = Query("打什么电话", "zh-Hans", (), QUERY.vector)
+    assert chosen(*groups, query=asked)[0] == "拨打+86-10-12308。"
+
+
+def test_the_threshold_decides() -> None:
+    sure = found("a", ("甲乙丙丁。", 0.9))
+    evidence = choose(QUERY, [sure[0].hit], sure)
+    assert math.isclose(evidence.confidence, 1 / (1 + math.exp(-4)))
+    assert (evidence.threshold, evidence.is_enough) == (0.6, True)
+    unsure = found("a", ("甲乙丙丁。", 0.5))
+    evidence = choose(QUERY, [unsure[0].hit], unsure)
+    assert math.isclose(evidence.confidence, 0.5)
+    assert not evidence.is_enough
+    assert evidence.sentences  # what was nearest is still told
+
+
+def test_ties_go_by_passage_and_place() -> None:
+    one, two = found("b", ("甲乙。", 0.5), ("丙丁。", 0.5)), found("a", ("子丑。", 0.5))
+    hits = [one[0].hit, two[0].hit]
+    for sentences in ([*one, *two], [*two, *reversed(one)]):
+        ranked = ranked_sentences(QUERY, hits, sentences, {"overlap": 1.0})
+        assert [s.text for _, s in ranked] == ["子丑。", "甲乙。", "丙丁。"]
+
+
+def test_the_weights_of_the_package_are_whole() -> None:
+    model = weights.__wrapped__() if hasattr(weights, "__wrapped__") else weights()
+    assert 0.0 < model.threshold < 1.0
+    assert model.margin > 0
+    sentences = found("a", ("甲乙丙丁。", 0.9))
+    hits = [sentences[0].hit]
+    assert set(model.order) == set(bot.evidence.order_features(QUERY, hits, sentences)[0])
+    ranked = [(1.0, sentences[0])]
+    assert set(model.confidence) == set(bot.evidence.confidence_features(QUERY, hits, ranked))
