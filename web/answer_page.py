@@ -39,8 +39,10 @@ def write_page(answer: Answer, public_url: str) -> str:
     # A title that says nothing: it shows in the list of open windows.
     title = escape(phrase("full", answer.language))
     return (
-        f'<!DOCTYPE html>\n<html lang="{escape(answer.language)}" dir="{direction}"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="robots" content="noindex">'
+        f'<!DOCTYPE html>\n<html lang="{escape(answer.language)}" dir="{direction}"><head>'
+        '<meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="robots" content="noindex">'
         f"<title>{title}</title></head><body><main>{contacts}{card}{notice}{sentences}"
         + (f"<ol>{sources}</ol>" if sources else "")
         + "</main></body></html>"

@@ -1,4 +1,6 @@
-"""The database of deliveries and answers: SQLite on one machine, PostgreSQL on several. Tables, engine, migrations."""
+"""The database of deliveries and answers: SQLite on one machine, PostgreSQL on several. Tables, engine,
+migrations.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,8 @@ metadata = MetaData(
 )
 _ID = BigInteger().with_variant(Integer, "sqlite")
 
-# Identifiers (dedupe, conversation, message_ref, provider_id) are keyed hashes; body and payload are encrypted.
+# Identifiers (dedupe, conversation, message_ref, provider_id) are keyed hashes; body and payload are
+# encrypted.
 events = Table(
     "event",
     metadata,
@@ -201,7 +204,8 @@ def _engine(url: str) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _connect(connection: sqlite3.Connection, _record: object) -> None:
-        # We write BEGIN ourselves: sqlite3 would begin late and as a reader, and fail where it turns into a writer.
+        # We write BEGIN ourselves: sqlite3 would begin late and as a reader, and fail where it turns into a
+        # writer.
         connection.isolation_level = None
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
@@ -265,8 +269,8 @@ class Database:
             raise StoreError(f"the database cannot be opened: {type(error).__name__}") from error
         if not secrets.compare_digest(found["key_check"], self.vault.key_check):
             raise KeyMismatchError(
-                "the database was written with another key; restore the file channels.key of the data folder, or "
-                "GUITU_SECRET_KEY"
+                "the database was written with another key; restore channels.key in the data folder, "
+                "or GUITU_SECRET_KEY"
             )
         self.instance = uuid.UUID(found["instance"])
 

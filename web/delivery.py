@@ -40,7 +40,14 @@ from web.channels.base import (
     Sent,
 )
 from web.channels.errors import StoreError, TokenError
-from web.channels.phrases import FETCH_WORDS, FORGET_WORDS, GREETING_WORDS, nearest_language, phrase
+from web.channels.phrases import (
+    CARRIER_HELP_WORDS,
+    FETCH_WORDS,
+    FORGET_WORDS,
+    GREETING_WORDS,
+    nearest_language,
+    phrase,
+)
 from web.channels.registry import ADAPTERS
 from web.database import Database, conversations, cursors, events, outbox, skip_locked
 from web.inbox import Inbox, Leased, Receipt
@@ -62,7 +69,8 @@ SWEEP_S = 5.0
 ALARM_AFTER_S = 60.0
 SHUTDOWN_S = 5.0
 SHOW_WORKING_AFTER_S = 2.0
-# WeChat gives up on a delivery after five seconds; one that is left open is answered when nobody listens any more.
+# WeChat gives up on a delivery after five seconds; one that is left open is answered when nobody listens any
+# more.
 HOLD_OPEN_S = 6.0
 
 
@@ -94,7 +102,7 @@ class Reply:
 class _Waiter:
     """A delivery that is open and may still take its answer."""
 
-    ready: asyncio.Future[None]
+    ready: asyncio.Future[list[Part] | None]
     until: float
 
 
@@ -126,6 +134,7 @@ class ChannelService:
         self._channels = sorted({account.platform for account in settings.accounts})
         self._waiters: dict[int, list[_Waiter]] = {}
         self._answering: set[int] = set()
+        self._unleased: set[int] = set()
         self._sending: set[int] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -136,7 +145,8 @@ class ChannelService:
         self._is_stopping = False
         self._lock_file: IO[bytes] | None = None
 
-    # --- life ---------------------------------------------------------------------------------------------------
+    # --- life
+    # ---------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Opens the database, takes up unfinished work and starts the workers.
@@ -189,7 +199,9 @@ class ChannelService:
         self.database.close()
 
     def _is_alone(self) -> bool:
-        """Whether no other process uses this SQLite database: it would hold the lock on the file beside it."""
+        """Whether no other process uses this SQLite database: it would hold the lock on the file beside
+        it.
+        """
         if not self.database.is_sqlite:
             return False
         self.settings.data.mkdir(parents=True, exist_ok=True)
@@ -246,7 +258,8 @@ class ChannelService:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    # --- deliveries ---------------------------------------------------------------------------------------------
+    # --- deliveries
+    # ---------------------------------------------------------------------------------------------
 
     def route(self, channel: str, account: str) -> tuple[ChannelAdapter, Account] | None:
         """The adapter and account of a URL; None where it is not routed."""
@@ -274,7 +287,8 @@ class ChannelService:
             return response
         clear = adapter.verify(req, account)
         inbounds = adapter.parse(clear, req, account)
-        receipts = await self._store(adapter, inbounds, now=req.received_at)
+        # Shielded: a delivery that is cancelled half-way must not leave a message leased that nobody answers.
+        receipts = await asyncio.shield(self._store(adapter, inbounds, now=req.received_at))
         if len(receipts) == 1 and adapter.caps.passive_budget_s:
             return await self._passive(adapter, account, req, receipts[0], is_gone)
         return adapter.ack(req, account)
@@ -303,7 +317,9 @@ class ChannelService:
                 )
                 self._answering.add(leased.event_id)
                 self._spawn(self._answer(leased))
-        if any(receipt.is_new and not receipt.is_leased for receipt in receipts):
+        waiting = [one.event_id for one in receipts if one.state == "new"]
+        if waiting:
+            self._unleased.update(waiting)
             self._answer_wake.set()
         if any(inbound.kind == "wake" for inbound in inbounds):
             self._pull_wake.set()
@@ -362,9 +378,17 @@ class ChannelService:
             # Nobody reads this body any more: the answer goes out another way, or with the next delivery.
             await self.database.run(lambda c: self.outbox.unclaim(c, receipt.event_id, self._clock()))
             self._send_wake.set()
+            return adapter.ack(req, account)
         self.counts["passive"] += 1
         response = adapter.passive(parts, receipt.inbound, req, account)
-        return adapter.ack(req, account) if response is None else response
+        if response is None:
+            return adapter.ack(req, account)
+        return replace(response, answers=receipt.event_id)
+
+    async def confirm(self, event_id: int) -> None:
+        """The body with the answer to a message has been written."""
+        with contextlib.suppress(StoreError):
+            await self.database.run(lambda c: self.outbox.confirm(c, event_id))
 
     async def _wait(self, receipt: Receipt, waiter: _Waiter) -> list[Part] | None:
         """The answer as parts; empty where there is nothing to say here; None where time ran out."""
@@ -383,6 +407,9 @@ class ChannelService:
             # Woken by this process; looked up now and then, because another one may be answering.
             await asyncio.wait({waiter.ready}, timeout=min(left_s, 0.5))
             if waiter.ready.done():
+                parts = waiter.ready.result()
+                if parts is not None:
+                    return parts
                 # Only the first look is due to the wake; an answer that could not be stored leaves it set.
                 waiter.ready = asyncio.get_running_loop().create_future()
             state = await self.database.run(lambda c: _state_of(c, receipt.event_id))
@@ -391,7 +418,8 @@ class ChannelService:
         now = self._clock()
         return any(waiter.until > now for waiter in self._waiters.get(event_id, ()))
 
-    # --- answers ------------------------------------------------------------------------------------------------
+    # --- answers
+    # ------------------------------------------------------------------------------------------------
 
     async def _answer_round(self) -> bool:
         if self._is_stopping:
@@ -403,7 +431,10 @@ class ChannelService:
         found = await self.database.run(
             lambda c: self.inbox.lease(c, now=now, limit=free, channels=self._channels)
         )
+        if not found and not self._answering:
+            self._unleased.clear()  # whatever it was, another process has it
         for leased in found:
+            self._unleased.discard(leased.event_id)
             if leased.event_id not in self._answering:
                 self._answering.add(leased.event_id)
                 self._spawn(self._answer(leased))
@@ -411,40 +442,49 @@ class ChannelService:
 
     async def _answer(self, leased: Leased) -> None:
         """Computes one answer and stores it with its messages in one transaction."""
+        handed: list[Part] | None = None
         try:
             reply = await self._compose(leased)
-            await self._store_reply(leased, reply)
+            handed = await self._store_reply(leased, reply)
         except StoreError as error:
             # The lease ends by itself, and the message is taken again.
             logger.warning("event %d: %s", leased.event_id, error)
+        except Exception as error:
+            logger.error(
+                "event %d: no answer stored: %s", leased.event_id, type(error).__name__, exc_info=True
+            )
         finally:
             self._answering.discard(leased.event_id)
             for waiter in self._waiters.get(leased.event_id, ()):
                 if not waiter.ready.done():
-                    waiter.ready.set_result(None)
-            self._answer_wake.set()
-            self._send_wake.set()
+                    waiter.ready.set_result(handed)
+            # Other work is looked for only where there may be some: rounds cost more than answers.
+            if self._unleased:
+                self._answer_wake.set()
+            if handed is None:
+                self._send_wake.set()
 
-    async def _store_reply(self, leased: Leased, reply: Reply) -> None:
+    async def _store_reply(self, leased: Leased, reply: Reply) -> list[Part] | None:
         for attempt in range(5):
             try:
-                await self.database.run(lambda c: self._write_reply(c, leased, reply))
-                return
+                return await self.database.run(lambda c: self._write_reply(c, leased, reply))
             except StoreError:
                 if attempt == 4:
                     raise
                 await asyncio.sleep(0.2 * 2**attempt)
+        return None
 
-    def _write_reply(self, connection: Connection, leased: Leased, reply: Reply) -> None:
+    def _write_reply(self, connection: Connection, leased: Leased, reply: Reply) -> list[Part] | None:
+        """Stores what to say; gives it where a delivery waits for it and it is marked as handed over."""
         if reply.forgets:
             if self.inbox.close(connection, leased.event_id, "noted"):
                 self.inbox.forget(connection, leased.conversation)
-            return
+            return None
         if reply == Reply():
             self.inbox.close(connection, leased.event_id, "noted")
-            return
+            return None
         if not self.inbox.close(connection, leased.event_id, "answered"):
-            return  # another worker answered it, or the person took it back
+            return None  # another worker answered it, or the person took it back
         now = self._clock()
         inbound = leased.inbound
         adapter = self._adapters[inbound.channel]
@@ -486,7 +526,7 @@ class ChannelService:
             # Everything in one message before the last of the quota is spent.
             max_parts = max(min(max_parts, person.quota_left), 1)
         parts = [] if out is None else adapter.render(out, inbound, max_parts=max_parts)
-        held = self.outbox.held(connection, leased.conversation)
+        held = self.outbox.held(connection, leased.conversation, is_asked_for=reply.fetches_held)
         language = out.language if out is not None else self._language(adapter, inbound)
         rows, moved = _with_held(parts, held, adapter, language, is_single=adapter.caps.max_parts == 1)
         self.outbox.move(connection, moved, leased.event_id)
@@ -502,6 +542,7 @@ class ChannelService:
             is_handed=is_handed,
             now=now,
         )
+        return [part for row in rows for part in row] if is_handed else None
 
     def _language(self, adapter: ChannelAdapter, inbound: Inbound) -> str:
         account = self._accounts.get(
@@ -511,7 +552,9 @@ class ChannelService:
         return adapter.language(account, inbound.lang_hint, default)
 
     async def _compose(self, leased: Leased) -> Reply:
-        """What to say to a message. Never raises but StoreError: a message that cannot be answered gets words of ours."""
+        """What to say to a message. Never raises but StoreError: a message that cannot be answered gets words
+        of ours.
+        """
         inbound = leased.inbound
         adapter = self._adapters[inbound.channel]
         language = self._language(adapter, inbound)
@@ -519,10 +562,13 @@ class ChannelService:
         word = text.lower()
         if inbound.kind in ("text", "postback") and word in FORGET_WORDS:
             return Reply(forgets=True)
-        if inbound.kind == "follow" or word in GREETING_WORDS:
+        is_greeting = word in GREETING_WORDS or (inbound.channel == "sms" and word in CARRIER_HELP_WORDS)
+        if inbound.kind == "follow" or is_greeting:
             return Reply(say(phrase("greeting", language), language))
         if word in FETCH_WORDS:
-            held = await self.database.run(lambda c: self.outbox.held(c, leased.conversation))
+            held = await self.database.run(
+                lambda c: self.outbox.held(c, leased.conversation, is_asked_for=True)
+            )
             if held:
                 return Reply(fetches_held=True)
         if leased.tries > MAX_TRIES:
@@ -587,7 +633,8 @@ class ChannelService:
         with contextlib.suppress(Exception):
             await adapter.show_working(inbound, context)
 
-    # --- sends --------------------------------------------------------------------------------------------------
+    # --- sends
+    # --------------------------------------------------------------------------------------------------
 
     def _context(self, account: Account) -> SendContext:
         assert self._http is not None
@@ -656,7 +703,8 @@ class ChannelService:
             logger.exception("outbox %d: the adapter of %s failed", job.outbox_id, adapter.name)
             return Sent("unknown", code=type(error).__name__)
 
-    # --- pulls --------------------------------------------------------------------------------------------------
+    # --- pulls
+    # --------------------------------------------------------------------------------------------------
 
     async def _pull_round(self) -> bool:
         if self._is_stopping:
@@ -746,14 +794,17 @@ class ChannelService:
         next_at: float,
         wakes: int | None,
     ) -> None:
-        """Gives the cursor back; wakes that came during the pull stay, because they may stand for new messages."""
+        """Gives the cursor back; wakes that came during the pull stay, because they may stand for new
+        messages.
+        """
         values: dict[str, Any] = {"lease_until": 0.0, "next_at": next_at}
         if wakes is not None:
             values["wakes"] = cursors.c.wakes - wakes
         mine = cursors.c.lease_owner == self._owner
         connection.execute(update(cursors).where(*_cursor_key(*found[:3]), mine).values(**values))
 
-    # --- care ---------------------------------------------------------------------------------------------------
+    # --- care
+    # ---------------------------------------------------------------------------------------------------
 
     async def _renew_round(self) -> bool:
         answering, sending = list(self._answering), list(self._sending)
@@ -811,12 +862,15 @@ class ChannelService:
             self.spill.done(name)
             self._answer_wake.set()
 
-    # --- the operator's view ------------------------------------------------------------------------------------
+    # --- the operator's view
+    # ------------------------------------------------------------------------------------
 
     def find_answer(
         self, connection: Connection, channel: str, account: str, dedupe: str
     ) -> tuple[str, list[str]]:
-        """The state of a message by the platform's key, and what is or was sent; for `guitu channels simulate`."""
+        """The state of a message by the platform's key, and what is or was sent; for `guitu channels
+        simulate`.
+        """
         return find_answer(connection, self.database, channel, account, dedupe)
 
 

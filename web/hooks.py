@@ -1,7 +1,7 @@
-"""The webhooks: `POST|GET /hooks/{channel}/{account}`, with and without a slash at the end, and the answer pages.
+"""The webhooks, `POST|GET /hooks/{channel}/{account}` with and without a slash at the end; the answer pages.
 
-The route reads raw bytes and knows nothing of platforms. Errors are told by number alone: a platform needs no more,
-and a stranger shall not learn more.
+The route reads raw bytes and knows nothing of platforms. Errors are told by number alone: a platform needs no
+more, and a stranger shall not learn more.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from urllib.parse import urlsplit, urlunsplit
 
 from fastapi import APIRouter, FastAPI, Request
+from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
@@ -57,12 +58,15 @@ async def hook(request: Request, channel: str, account: str) -> Response:
         logger.warning("%s: a delivery was not stored: %s", settings.path, error)
         response = HookResponse(503, headers=_REPEAT_LATER)
     except Exception as error:
-        # A 500 would be repeated for ever or switch the webhook off. Without the text: it may hold the message.
+        # A 500 would be repeated for ever or switch the webhook off. Without the text: it may hold the
+        # message.
         logger.error("%s: a delivery failed: %s", settings.path, type(error).__name__, exc_info=_is_debug())
         response = HookResponse(503, headers=_REPEAT_LATER)
     service.counts[f"http_{response.status}"] += 1
+    written = BackgroundTask(service.confirm, response.answers) if response.answers is not None else None
     return Response(
         response.body,
+        background=written,
         status_code=response.status,
         media_type=response.media_type,
         headers={"Cache-Control": "no-store", **response.headers},
@@ -80,7 +84,8 @@ async def answer_page(request: Request, token: str) -> Response:
         "Cache-Control": "no-store",
         "Referrer-Policy": "no-referrer",
         "X-Robots-Tag": "noindex",
-        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
+        "form-action 'none'",
     }
     if page is None:
         return PlainTextResponse("", 404, headers=headers)
@@ -137,12 +142,13 @@ async def channels_lifespan(
     offer_checker: OfferChecker | None = None,
     lease_s: float = LEASE_S,
 ) -> AsyncIterator[ChannelService]:
-    """Runs the messaging platforms for as long as the application lives; use it inside the application's lifespan.
+    """Runs the messaging platforms for as long as the application lives; for use in its lifespan.
 
     Without any account nothing is opened and every webhook answers 404.
 
     Raises:
-        ChannelSettingsError, StoreError: the database or its key cannot be used; the application must not start.
+        ChannelSettingsError, StoreError: the database or its key cannot be used; the application must not
+        start.
     """
     log_accounts(settings)
     service = ChannelService(settings, responder, offer_checker=offer_checker, lease_s=lease_s)

@@ -20,7 +20,7 @@ _OWED = ("pending", "sending", "handed", "held")
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of one message of a delivery. `delivery` counts from 1; `is_leased` where it is ours to answer."""
+    """What became of one message of a delivery. `delivery` counts from 1; `is_leased`: ours to answer."""
 
     event_id: int
     inbound: Inbound
@@ -66,7 +66,7 @@ class Inbox:
     def receive(
         self, connection: Connection, inbounds: Sequence[Inbound], *, now: float, may_lease: bool
     ) -> list[Receipt]:
-        """Stores the messages of one delivery: an atomic insert by the platform's key, which counts repeats."""
+        """Stores the messages of one delivery: an atomic insert by its key, which counts repeats."""
         receipts = []
         fresh: dict[str, Inbound] = {}
         for inbound in inbounds:
@@ -186,7 +186,7 @@ class Inbox:
         connection.execute(update(events).where(mine).values(lease_until=now + self._lease_s))
 
     def release_all(self, connection: Connection, *, is_alone: bool) -> int:
-        """Gives leases back: our own at shutdown; those of anyone at start-up where no other process can hold one."""
+        """Gives leases back: our own at shutdown; anyone's at start-up where no other can hold one."""
         leased = events.c.state == "leased"
         whose = leased if is_alone else leased & (events.c.lease_owner == self._owner)
         return connection.execute(update(events).where(whose).values(state="new", lease_until=0.0)).rowcount
@@ -262,7 +262,7 @@ class Inbox:
         )
 
     def clean(self, connection: Connection, now: float) -> None:
-        """Clears bodies after 7 days and keys after 30; what a person is still owed keeps its body that long."""
+        """Clears bodies after 7 days and keys after 30; what a person is owed stays as long as its body."""
         old = now - KEEP_BODIES_S
         settled = events.c.state.not_in(OPEN)
         connection.execute(

@@ -1,4 +1,4 @@
-"""The outbox: what people are owed, by which way, and how often it was tried. Nothing is dropped in silence."""
+"""The outbox: what people are owed, by which way, how often it was tried. Nothing drops in silence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
 
 from web.channels.base import Caps, ChannelAdapter, Inbound, Mode, Part, ReplyMode, Sent
 from web.database import Database, conversations, events, insert_into, outbox, skip_locked
@@ -19,9 +19,10 @@ logger = logging.getLogger(__name__)
 BACKOFF_S = (1.0, 5.0, 30.0, 120.0, 600.0)
 # How long after a person's last message an answer may still light up a screen.
 LATE_AFTER_S = 600.0
-# A body that was written and not asked for again within this time has arrived.
-HANDED_IS_SENT_S = 30.0
+# A body that is not confirmed within this time was never written.
+HANDED_IS_LOST_S = 30.0
 MAX_UNKNOWN = 2
+UNSURE = "written or not, nobody knows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +103,20 @@ class Outbox:
                 )
             )
 
-    def held(self, connection: Connection, conversation: str) -> list[Held]:
-        """What waits for this person, oldest first. Taken by `move`."""
-        query = (
-            select(outbox.c.id, outbox.c.payload)
-            .where(
-                outbox.c.conversation == conversation, outbox.c.state == "held", outbox.c.payload.is_not(None)
-            )
-            .order_by(outbox.c.event_id, outbox.c.seq)
-        )
+    def held(self, connection: Connection, conversation: str, *, is_asked_for: bool) -> list[Held]:
+        """What waits for this person, oldest first. Taken by `move`.
+
+        What may have been read already comes only where the person asks for it, so that nobody gets it twice
+        unasked.
+        """
+        waits = [
+            outbox.c.conversation == conversation,
+            outbox.c.state == "held",
+            outbox.c.payload.is_not(None),
+        ]
+        if not is_asked_for:
+            waits.append(outbox.c.code != UNSURE)
+        query = select(outbox.c.id, outbox.c.payload).where(*waits).order_by(outbox.c.event_id, outbox.c.seq)
         rows = connection.execute(skip_locked(connection, query)).all()
         return [Held(row.id, read_parts(self._vault.open(row.payload))) for row in rows]
 
@@ -126,8 +132,8 @@ class Outbox:
     def claim(self, connection: Connection, event_id: int, now: float) -> list[Part] | None:
         """The answer to a message, to be written in the body of a (repeated) delivery.
 
-        None where it went out, or is going out, by another way. It is marked before the body is written: a crash in
-        between is made good by the platform's next delivery, which gets the same answer.
+        None where it went out, or is going out, by another way. It is marked before the body is written: a
+        crash in between is made good by the platform's next delivery, which gets the same answer.
         """
         claimable = or_(
             outbox.c.state.in_(("pending", "held", "handed")),
@@ -252,8 +258,8 @@ class Outbox:
     ) -> bool:
         """Whether a message with unknown outcome goes out again at once.
 
-        With an id that the platform knows again it may, as often as need be. Where a status report may still come it
-        waits for that. Elsewhere it goes out once more: a rare double is better than silence.
+        With an id that the platform knows again it may, as often as need be. Where a status report may still
+        come it waits for that. Elsewhere it goes out once more: a rare double is better than silence.
         """
         if caps.idempotent_send:
             return True
@@ -278,7 +284,9 @@ class Outbox:
         return True
 
     def postpone(self, connection: Connection, job: Job, until: float) -> None:
-        """Puts a picked message back unsent, because its account or conversation is to be left alone for a while."""
+        """Puts a picked message back unsent, because its account or conversation is to be left alone for a
+        while.
+        """
         if job.counts_quota:
             self._give_quota(connection, job.conversation, 1)
         self._set(
@@ -387,17 +395,41 @@ class Outbox:
         if changed and outcome == "refused":
             logger.error("the platform could not deliver a message: %s", code[:120])
 
-    def sweep(self, connection: Connection, now: float) -> None:
-        """Bodies that were written and not asked for again have arrived."""
+    def confirm(self, connection: Connection, event_id: int) -> None:
+        """The body was written to a connection that was still open."""
         connection.execute(
             update(outbox)
-            .where(outbox.c.state == "handed", outbox.c.done_at < now - HANDED_IS_SENT_S)
+            .where(outbox.c.event_id == event_id, outbox.c.state == "handed")
             .values(state="sent")
         )
 
+    def sweep(self, connection: Connection, now: float) -> None:
+        """Looks after bodies that nobody has confirmed: the process died between marking and writing."""
+        old = (outbox.c.state == "handed") & (outbox.c.done_at < now - HANDED_IS_LOST_S)
+        self._give_up_bodies(connection, old)
+
     def recover(self, connection: Connection) -> None:
-        """Where no other process can be sending, what was being sent is looked at again at once."""
+        """Where no other process can be at work, what was being sent or written is looked at again at
+        once.
+        """
         connection.execute(update(outbox).where(outbox.c.state == "sending").values(lease_until=0.0))
+        self._give_up_bodies(connection, outbox.c.state == "handed")
+
+    def _give_up_bodies(self, connection: Connection, which: ColumnElement[bool]) -> None:
+        """Answers whose body was not confirmed are owed again, by another way or with the person's next
+        message.
+
+        Not where the platform repeats a delivery until it has read a body: it has read this one, or comes
+        again.
+        """
+        patient = [name for name, adapter in self._adapters.items() if adapter.caps.repeats_until_taken]
+        connection.execute(
+            update(outbox)
+            .where(which, outbox.c.channel.not_in(patient))
+            .values(state="pending", next_at=0.0, code=UNSURE)
+        )
+        taken = (outbox.c.state == "handed") & outbox.c.channel.in_(patient)
+        connection.execute(update(outbox).where(which, taken).values(state="sent"))
 
     def next_due_s(self, connection: Connection, now: float, channels: Sequence[str]) -> float:
         """In how many seconds there is something to do, at most 60."""
@@ -419,7 +451,9 @@ class Outbox:
 
 
 def _way(inbound: Inbound, current: Mode | str, now: float, *, after: bool = False) -> ReplyMode | None:
-    """The way to send: the current one while it is open, else the next (with `after`, the next in any case)."""
+    """The way to send: the current one while it is open, else the next (with `after`, the next in any
+    case).
+    """
     modes = inbound.reply.modes
     names = [mode.mode for mode in modes]
     start = names.index(current) if current in names else 0

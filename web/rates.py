@@ -32,7 +32,9 @@ class Bucket:
 
 
 class Pacer:
-    """The buckets of one process. Several machines share an account's rate only by what the platform answers."""
+    """The buckets of one process. Several machines share an account's rate only by what the platform
+    answers.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock

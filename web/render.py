@@ -1,4 +1,6 @@
-"""Turns an answer into messages that fit a platform: neutral words for everything, and only the answer's own facts."""
+"""Turns an answer into messages that fit a platform: neutral words for everything, and only the answer's own
+facts.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,8 @@ _STARS = str.maketrans({"*": "＊", "_": "＿", "~": "～", "`": "｀"})
 def measure(text: str, unit: Unit) -> int:
     """The size of a text as the platform counts it.
 
-    `sms` counts UCS-2 units, 67 in a part; a text in the GSM alphabet is cheaper (153 in a part) and is given in the
-    same measure.
+    `sms` counts UCS-2 units, 67 in a part; a text in the GSM alphabet is cheaper (153 in a part) and is given
+    in the same measure.
     """
     match unit:
         case "bytes":
@@ -48,8 +50,8 @@ def measure(text: str, unit: Unit) -> int:
 def answer_outbound(answer: Answer, *, public_url: str, full_url: str, is_watched: bool = False) -> Outbound:
     """What to say for an answer.
 
-    The order is fixed: a neutral first line where the person may be watched, contacts, card, notice, sentences with
-    the numbers of their citations, links. Every number and address comes from the answer.
+    The order is fixed: a neutral first line where the person may be watched, contacts, card, notice,
+    sentences with the numbers of their citations, links. Every number and address comes from the answer.
     """
     blocks: list[Block] = []
     if is_watched or answer.situation == "trapped":
@@ -123,8 +125,8 @@ class _Piece:
 def render_parts(out: Outbound, caps: Caps, *, max_parts: int, show_choices: bool = False) -> list[Part]:
     """The parts of an answer, each within the limits of the platform.
 
-    Text is cut between sentences and links only. Sentences that do not fit, and their links, are left out from the
-    end, and the link to the whole answer takes their place.
+    Text is cut between sentences and links only. Sentences that do not fit, and their links, are left out
+    from the end, and the link to the whole answer takes their place.
     """
     head = [block for block in out.blocks if block.kind != "sentence"]
     sentences = [block for block in out.blocks if block.kind == "sentence"]
@@ -186,7 +188,9 @@ def _choice_piece(choice: Choice, caps: Caps) -> _Piece:
 
 
 def _escape(text: str, caps: Caps) -> str:
-    """Text that the platform shows as it is. Where a markup has no escape, a look-alike takes the place of its sign."""
+    """Text that the platform shows as it is. Where a markup has no escape, a look-alike takes the place of
+    its sign.
+    """
     match caps.markup:
         case "telegram":
             return html.escape(text, quote=False)
@@ -219,7 +223,9 @@ def _pack(pieces: Sequence[_Piece], caps: Caps, max_parts: int) -> list[Part] | 
 
 
 def cut(text: str, max_units: int, unit: Unit) -> str:
-    """The beginning of a text that fits, cut after a sentence, or between characters where one sentence is too long."""
+    """The beginning of a text that fits, cut after a sentence, or between characters where one sentence is
+    too long.
+    """
     if measure(text, unit) <= max_units:
         return text
     kept = ""

@@ -44,7 +44,9 @@ class Vault:
             raise KeyMismatchError("a row was sealed with another key, or changed since") from error
 
     def hide(self, *parts: str) -> str:
-        """A keyed hash: the same parts give the same 43 characters, and nobody without the key can go back."""
+        """A keyed hash: the same parts give the same 43 characters, and nobody without the key can go
+        back.
+        """
         message = b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
         digest = hmac.new(self._hash_key, message, hashlib.sha256).digest()
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
@@ -68,13 +70,14 @@ def open_vault(secret_key: str, data: Path) -> Vault:
     if secret_key:
         if len(secret_key) < _MIN_SECRET_CHARS:
             raise ChannelSettingsError(
-                f"GUITU_SECRET_KEY has fewer than {_MIN_SECRET_CHARS} characters; make one with `openssl rand -base64 48`"
+                f"GUITU_SECRET_KEY has fewer than {_MIN_SECRET_CHARS} characters; "
+                "make one with `openssl rand -base64 48`"
             )
         return Vault(secret_key.encode())
     path = data / KEY_FILE
     data.mkdir(parents=True, exist_ok=True)
-    # Written whole under another name and then linked: two processes that start together agree on one key, and one
-    # that is killed half-way leaves no half key.
+    # Written whole under another name and then linked: two processes that start together agree on one key,
+    # and one that is killed half-way leaves no half key.
     if not path.exists():
         fresh = data / f"{KEY_FILE}.{secrets.token_hex(8)}"
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

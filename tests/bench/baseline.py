@@ -3,8 +3,6 @@
 Run as `python -m tests.bench.baseline MODEL_FOLDER PASSAGES_JSON PORT`; prints `ready` when it answers.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""The accounts of the organisation, read from settings of the form GUITU_CHANNEL_<PLATFORM>_<ACCOUNT>_<NAME>."""
+"""The accounts of the organisation, read from settings of the form
+GUITU_CHANNEL_<PLATFORM>_<ACCOUNT>_<NAME>.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,10 @@ PREVIOUS = "_PREVIOUS"
 OTHER_SETTINGS = {
     "GUITU_DATABASE_URL": "database of deliveries and answers; sqlite:///<data>/guitu.db by default, "
     "postgresql+psycopg://… for several machines",
-    "GUITU_PUBLIC_URL": "address of this server as people outside see it, https://…; for links and Twilio signatures",
-    "GUITU_SECRET_KEY": "key of 32 characters or more that stored messages are encrypted with; by default a file in "
-    "the data folder; must be the same on all machines",
+    "GUITU_PUBLIC_URL": "address of this server as people outside see it, https://…; "
+    "for links and Twilio signatures",
+    "GUITU_SECRET_KEY": "key of 32 characters or more that stored messages are encrypted with; by "
+    "default a file in the data folder; must be the same on all machines",
 }
 
 
@@ -51,7 +54,9 @@ class ChannelSettings:
 
 
 def env_platform(adapter: ChannelAdapter) -> str:
-    """The name of a platform in settings: capitals without an underscore, so that account names cannot blur it."""
+    """The name of a platform in settings: capitals without an underscore, so that account names cannot blur
+    it.
+    """
     return adapter.name.replace("_", "").upper()
 
 
@@ -64,7 +69,8 @@ def read_channel_settings(environ: Mapping[str, str], *, data: Path) -> ChannelS
     """The settings of the messaging platforms.
 
     Raises:
-        ChannelSettingsError: a name with our prefix is not known, or a value cannot be right. The message names the
+        ChannelSettingsError: a name with our prefix is not known, or a value cannot be right. The message
+        names the
             setting and near matches, and never repeats a value.
     """
     public_url = environ.get("GUITU_PUBLIC_URL", "").strip().rstrip("/") or "http://127.0.0.1:8000"
@@ -153,7 +159,8 @@ def settings_table() -> str:
                 name += f" (also `{PREVIOUS}`)"
             default = f"; default `{one.default}`" if one.default else ""
             lines.append(
-                f"| {name} | {'yes' if one.required else ''} | {'yes' if one.secret else ''} | {one.what}{default} |"
+                f"| {name} | {'yes' if one.required else ''} | {'yes' if one.secret else ''} "
+                f"| {one.what}{default} |"
             )
     lines += [
         f"| `{name}` | | {'yes' if 'KEY' in name else ''} | {what} |" for name, what in OTHER_SETTINGS.items()

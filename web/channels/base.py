@@ -1,8 +1,8 @@
 """What a messaging platform is to the rest of the program: records, limits and the adapter protocol.
 
 A delivery goes through `handshake → verify → parse → store → passive answer or ack`; an answer goes through
-`render → passive` or `render → send`. Everything but `send`, `pull` and `fetch_media` is pure, so it can be tested
-with published vectors and without a network.
+`render → passive` or `render → send`. Everything but `send`, `pull` and `fetch_media` is pure, so it can be
+tested with published vectors and without a network.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ Outcome = Literal["ok", "retry", "expired", "refused", "unknown"]
 class Setting:
     """One setting of an account: the end of the name of its environment variable, and what to say about it.
 
-    `rotates` allows a second, previous value under the same name with `_PREVIOUS` appended. `problem` looks at a
-    value and gives what is wrong with it (without repeating it), or None.
+    `rotates` allows a second, previous value under the same name with `_PREVIOUS` appended. `problem` looks
+    at a value and gives what is wrong with it (without repeating it), or None.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Account:
         return self.values.get(name) or default
 
     def current_and_previous(self, name: str) -> tuple[str, ...]:
-        """The secrets that a delivery may be signed with: the current one, and the previous one while it rotates."""
+        """The secrets that a delivery may be signed with: the current one, and while it rotates the last."""
         found = (self.values.get(name), self.values.get(name + "_PREVIOUS"))
         return tuple(value for value in found if value)
 
@@ -82,8 +82,9 @@ class Account:
 class RawRequest:
     """A delivery as it came, built once by the route; nothing in it is parsed.
 
-    `headers` have lower-case names. Names that came more than once are in `repeated_*`: a doubled signature is a
-    trick on verifiers that look at one copy and parsers that look at the other, so `header` and `param` refuse it.
+    `headers` have lower-case names. Names that came more than once are in `repeated_*`: a doubled signature
+    is a trick on verifiers that look at one copy and parsers that look at the other, so `header` and `param`
+    refuse it.
     """
 
     method: str
@@ -114,12 +115,13 @@ class RawRequest:
 
 @dataclass(frozen=True, slots=True)
 class HookResponse:
-    """What the route writes back."""
+    """What the route writes back. `answers`: the id in our database of the message that the body answers."""
 
     status: int = 200
     body: bytes = b""
     media_type: str = "text/plain; charset=utf-8"
     headers: Mapping[str, str] = field(default_factory=dict)
+    answers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +158,9 @@ class ReplyPlan:
 class Inbound:
     """One thing that a person (or the platform about a person) said.
 
-    `dedupe` is unique for an account; `conversation` and `sender` are the platform's stable ids. Recognised speech
-    is in `text` too. `message_ref` is the platform's id of the message, by which it may later be taken back.
-    `address` holds what `send` needs besides `sender` and is stored encrypted.
+    `dedupe` is unique for an account; `conversation` and `sender` are the platform's stable ids. Recognised
+    speech is in `text` too. `message_ref` is the platform's id of the message, by which it may later be taken
+    back. `address` holds what `send` needs besides `sender` and is stored encrypted.
     """
 
     channel: str
@@ -198,7 +200,8 @@ class Choice:
 class Block:
     """A run of text that is never cut unless it alone is larger than a whole part.
 
-    `cites` are the numbers of the citations that it rests on; a quoted sentence (`kind == "sentence"`) is never cut.
+    `cites` are the numbers of the citations that it rests on; a quoted sentence (`kind == "sentence"`) is
+    never cut.
     """
 
     kind: Literal["preface", "contact", "card", "notice", "sentence", "say"]
@@ -210,8 +213,9 @@ class Block:
 class Outbound:
     """What the bot wants to say, without regard to the platform.
 
-    `full` leads to the whole answer with its sources, for what does not fit. `notice` marks words of ours that are
-    not an answer (greeting, "still looking"). `situation` is that of the answer, "" for words of ours.
+    `full` leads to the whole answer with its sources, for what does not fit. `notice` marks words of ours
+    that are not an answer (greeting, "still looking"). `situation` is that of the answer, "" for words of
+    ours.
     """
 
     blocks: tuple[Block, ...]
@@ -241,10 +245,12 @@ class Part:
 class Caps:
     """The limits of a platform, from its documentation.
 
-    `markup` names the flavour in `web.render`. `holds_late` platforms show messages on a lock screen, so that an
-    answer that comes late waits until the person writes again. `idempotent_send`: a repeated send with the same id
-    is recognised by the platform. `joins_parts`: all parts of an answer go out in one call. `redelivers`: a delivery answered 5xx comes again.
-    `unknown_wait_s`: how long a later status report may still settle a send whose outcome is not known.
+    `markup` names the flavour in `web.render`. `holds_late` platforms show messages on a lock screen, so that
+    an answer that comes late waits until the person writes again. `idempotent_send`: a repeated send with the
+    same id is recognised by the platform. `joins_parts`: all parts of an answer go out in one call.
+    `redelivers`: a delivery answered 5xx comes again. `repeats_until_taken`: it comes again until a body was
+    read, however often that takes. `unknown_wait_s`: how long a later status report may still settle a send
+    whose outcome is not known.
     """
 
     unit: Unit
@@ -256,6 +262,7 @@ class Caps:
     joins_parts: bool = False
     idempotent_send: bool = False
     redelivers: bool = True
+    repeats_until_taken: bool = False
     holds_late: bool = False
     unknown_wait_s: float = 0.0
     account_rate_per_s: float = 20.0
@@ -266,9 +273,9 @@ class Caps:
 class Sent:
     """How a send ended.
 
-    `ok`: accepted. `retry`: surely not accepted, try again (after `after_s` where the platform says so). `expired`:
-    this way to answer is closed, take the next. `refused`: will never be accepted. `unknown`: the request left, no
-    reply came. `pause` asks to leave the whole account alone for `after_s`.
+    `ok`: accepted. `retry`: surely not accepted, try again (after `after_s` where the platform says so).
+    `expired`: this way to answer is closed, take the next. `refused`: will never be accepted. `unknown`: the
+    request left, no reply came. `pause` asks to leave the whole account alone for `after_s`.
     """
 
     outcome: Outcome
@@ -289,7 +296,7 @@ class Pulled:
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """What a refresh brought: the token, when it ends, and the key for the next refresh where there is one."""
+    """What a refresh brought: the token, when it ends, and the key for the next refresh, if any."""
 
     value: str
     expires_at: float
@@ -302,8 +309,9 @@ class TokenKeeper(Protocol):
     async def get(
         self, name: str, fetch: Callable[[str], Awaitable[AccessToken]], *, stale: str = "", seed: str = ""
     ) -> str:
-        """The token of a name. `fetch` is given the key of the last refresh (`seed` at first) and is called when
-        there is no token, it has ended, or it equals `stale`. What it brings is stored before it is used.
+        """The token of a name. `fetch` is given the key of the last refresh (`seed` at first) and is called
+        when there is no token, it has ended, or it equals `stale`. What it brings is stored before it is
+        used.
 
         Raises:
             TokenError: the platform gives none now.
@@ -368,8 +376,9 @@ class ChannelAdapter(Protocol):
         """The answer as the body of the HTTP response; None where the platform has no such way."""
 
     def late(self, delivery: int, to: Inbound, req: RawRequest, account: Account) -> HookResponse | None:
-        """What to write when a passive answer is not ready in time, at the first, second, … delivery of a message;
-        None leaves the delivery open past the platform's limit, so that it comes again."""
+        """What to write when a passive answer is not ready in time, at the first, second, … delivery of a
+        message; None leaves the delivery open past the platform's limit, so that it comes again.
+        """
 
     def ack(self, req: RawRequest, account: Account) -> HookResponse:
         """What tells the platform that the delivery is ours now."""

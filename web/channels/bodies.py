@@ -1,4 +1,4 @@
-"""Reads bodies from outside: JSON with bounded depth, XML without entities, and fields that may not be there."""
+"""Reads bodies from outside: JSON with bounded depth, XML without entities, and fields that may be missing."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def read_xml(body: bytes) -> dict[str, str]:
     """The direct children of the root of an XML body, by tag; nested elements are joined by a dot.
 
     Raises:
-        PayloadError: not XML, or with a document type or entities (which defusedxml refuses; the standard library
+        PayloadError: not XML, or with a document type or entities (which defusedxml refuses; the standard
+        library
             would expand them).
     """
     try:
@@ -94,7 +95,7 @@ def items(value: object, key: str) -> list[dict[str, Any]]:
 
 
 def string(value: object, *path: str) -> str:
-    """The text or number at a path as text, or "". Platform ids may be 64-bit integers: they are kept as text."""
+    """The text or number at a path as text, or "". Ids may be 64-bit integers: they are kept as text."""
     for key in path:
         value = value.get(key) if isinstance(value, Mapping) else None
     if isinstance(value, str):
@@ -108,7 +109,7 @@ def string(value: object, *path: str) -> str:
 
 
 def seconds(text: str) -> float | None:
-    """A platform's time as Unix seconds: milliseconds are recognised by their size; None where it is no time."""
+    """A platform's time as Unix seconds: milliseconds are known by their size; None where it is no time."""
     try:
         value = float(text)
     except ValueError:

@@ -19,7 +19,8 @@ from web.channels.bodies import compact_json, read_json, read_xml, string
 from web.channels.errors import PayloadError, SignatureError
 from web.signatures import any_same
 
-_BLOCK = 32  # the padding counts in blocks of 32 although AES has 16: with 16 a third of all messages cannot be read
+# The padding counts in blocks of 32 although AES has 16: with 16 a third of all messages cannot be read.
+_BLOCK = 32
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
@@ -39,7 +40,8 @@ def open_envelope(aes_key: str, encrypted: str, receive_id: str) -> str:
     """The message inside; call it after the signature has been checked.
 
     Raises:
-        SignatureError: for anything that is not right, without telling what: an answer that told bad padding from
+        SignatureError: for anything that is not right, without telling what: an answer that told bad padding
+        from
             a bad id would let a stranger decrypt.
     """
     try:
@@ -139,8 +141,8 @@ def seal_reply(
 ) -> bytes:
     """A sealed reply.
 
-    The random bytes come from the message itself (with a key, so that nobody can guess them): a repeated delivery
-    gets the very same body, and equal random bytes never meet different messages.
+    The random bytes come from the message itself (with a key, so that nobody can guess them): a repeated
+    delivery gets the very same body, and equal random bytes never meet different messages.
     """
     timestamp, nonce = req.query.get("timestamp", ""), req.query.get("nonce", "")
     text = message.decode()

@@ -4,8 +4,10 @@ ChannelError
 ├── SignatureError          a delivery is not proven to come from the platform; answered 401, without detail
 ├── PayloadError            a proven delivery cannot be read; answered 400
 │   └── BodyTooLargeError     more than the body limit was sent; answered 413
-├── ChannelSettingsError    the settings of the accounts cannot be used; the message names the setting, never its value
-└── StoreError              the database cannot take or give work now; answered 503, so that the platform repeats
+├── ChannelSettingsError    the settings of the accounts cannot be used; the message names the setting, never
+its value
+└── StoreError              the database cannot take or give work now; answered 503, so that the platform
+repeats
     └── KeyMismatchError      the database was written with another secret key
 """
 

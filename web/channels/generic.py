@@ -74,6 +74,7 @@ class Generic(Platform):
         passive_budget_s=BUDGET_S,
         idempotent_send=True,
         joins_parts=True,
+        repeats_until_taken=True,
         account_rate_per_s=200.0,
         conversation_rate_per_s=20.0,
     )

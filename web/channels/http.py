@@ -25,7 +25,8 @@ async def post(
 ) -> httpx.Response | Sent:
     """A response, or how the send ended where there is none.
 
-    A connection that was never made has surely not delivered (`retry`); one that broke later may have (`unknown`).
+    A connection that was never made has surely not delivered (`retry`); one that broke later may have
+    (`unknown`).
     """
     try:
         return await http.post(
@@ -68,7 +69,8 @@ def by_status(response: httpx.Response) -> Sent | None:
     if status in (408, 409) or status >= 500:
         return Sent("retry", after_s=retry_after_s(response), code=str(status))
     if status in (401, 403) or 300 <= status < 400:
-        # Ours to mend (a secret, a permission): the operator sees the code, the answer keeps until the window ends.
+        # Ours to mend (a secret, a permission): the operator sees the code, the answer keeps until the window
+        # ends.
         return Sent("retry", after_s=60.0, code=str(status))
     return Sent("refused", code=str(status))
 
@@ -85,7 +87,7 @@ def body_of(response: httpx.Response) -> dict[str, object]:
 async def fetch(
     http: httpx.AsyncClient, url: str, *, hosts: tuple[str, ...], headers: Mapping[str, str] | None = None
 ) -> bytes | None:
-    """A file from one of the platform's hosts (or their subdomains), without redirects and with a size cap."""
+    """A file from one of the platform's hosts (or their subdomains), without redirects, up to a size."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     is_ours = any(host == allowed or host.endswith("." + allowed) for allowed in hosts)

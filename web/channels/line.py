@@ -1,7 +1,8 @@
 """LINE Official Accounts.
 
-Sources: developers.line.biz `docs/messaging-api/` verify-webhook-signature, receiving-messages, retrying-api-request,
-text-character-count; `mention.mentionees[].isSelf` in line/line-openapi `webhook.yml`; read November 2026.
+Sources: developers.line.biz `docs/messaging-api/` verify-webhook-signature, receiving-messages,
+retrying-api-request, text-character-count; `mention.mentionees[].isSelf` in line/line-openapi `webhook.yml`;
+read November 2026.
 """
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ class Line(Platform):
 
     def describe(self, account: Account) -> list[str]:
         return [
-            "Console: Messaging API → Webhook URL, Use webhook: on, Webhook redelivery: on (it is off by default),",
+            "Console: Messaging API → Webhook URL, Use webhook: on, Webhook redelivery: on (off by default),",
             "Auto-reply messages: off. The Verify button sends POST with an empty list of events.",
         ]
 

@@ -1,6 +1,7 @@
 """Facebook Messenger pages.
 
-Source: developers.facebook.com `messenger-platform/send-messages` (May 2026), read November 2026.
+Source: developers.facebook.com `messenger-platform/send-messages` (May 2026) and its `quick-replies` (April 2026:
+13 at most, titles of 20 characters), read November 2026.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Messenger(Platform):
 
     name = "messenger"
     title = "Messenger"
-    api_url = "https://graph.facebook.com/v24.0"
+    api_url = "https://graph.facebook.com/v25.0"
     caps = Caps(
         unit="chars",
         max_units=2000,
@@ -121,8 +122,9 @@ class Messenger(Platform):
 
     def describe(self, account: Account) -> list[str]:
         return [
-            "Console: Messenger → Webhooks → Callback URL and verify token; subscribe the page to messages and",
-            f"messaging_postbacks. Set the Get Started payload to {GET_STARTED}. Meta first sends GET with hub.challenge.",
+            "Console: Messenger → Webhooks → Callback URL and verify token; subscribe the page to messages",
+            f"and messaging_postbacks. Set the Get Started payload to {GET_STARTED}.",
+            "Meta first sends GET with hub.challenge.",
         ]
 
 

@@ -1,4 +1,6 @@
-"""What Meta's platforms (WhatsApp, Messenger) share: the check of the URL, the signature, errors of the Graph API."""
+"""What Meta's platforms (WhatsApp, Messenger) share: the check of the URL, the signature, errors of the Graph
+API.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ def handshake(req: RawRequest, account: Account) -> HookResponse | None:
 
 
 def verify(req: RawRequest, account: Account) -> bytes:
-    """The raw body. Meta signs its escaped form (`\\u4f60`), so it must not be parsed and written again before."""
+    """The raw body. Meta signs its escaped form (`\\u4f60`), so it is not parsed and written again before."""
     expected = [
         "sha256=" + hmac_sha256_hex(secret, req.body) for secret in account.current_and_previous("APP_SECRET")
     ]

@@ -21,7 +21,8 @@ PhraseName = Literal[
     "too_long",
     "location",
 ]
-# Whoever sends one of these alone wants to be forgotten. STOP and its kin are what carriers prescribe for SMS.
+# Whoever sends one of these alone wants to be forgotten. STOP and its kin are what carriers prescribe for
+# SMS.
 FORGET_WORDS = frozenset(
     {
         "quit",
@@ -39,8 +40,9 @@ FORGET_WORDS = frozenset(
 )
 # Whoever sends one of these alone wants the answer that is waiting.
 FETCH_WORDS = frozenset({"1", "１", "①", "一"})
-# Twilio expects HELP to be answered with who we are.
-GREETING_WORDS = frozenset({"help", "info", "/start", "/help"})
+GREETING_WORDS = frozenset({"/start", "/help"})
+# Carriers want HELP answered with who we are. Elsewhere it is a cry for help, and the bot answers it.
+CARRIER_HELP_WORDS = frozenset({"help", "info"})
 
 _SCRIPTS = {
     "zh-cn": "zh-Hans",
@@ -67,7 +69,9 @@ def languages() -> tuple[str, ...]:
 
 
 def nearest_language(tag: str | None, default: str = "en") -> str:
-    """The language of the phrases that is nearest to a tag as platforms write it (`zh_CN`, `zh-hans`, `fil`)."""
+    """The language of the phrases that is nearest to a tag as platforms write it (`zh_CN`, `zh-hans`,
+    `fil`).
+    """
     if not tag:
         return default
     low = tag.replace("_", "-").lower()

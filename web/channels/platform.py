@@ -84,7 +84,7 @@ class Platform:
         return None
 
     def late(self, delivery: int, to: Inbound, req: RawRequest, account: Account) -> HookResponse | None:
-        """What to write when the answer is not ready in time; None leaves the delivery open past the limit."""
+        """What to write when the answer is not ready in time; None leaves the delivery open too long."""
         return self.ack(req, account)
 
     def ack(self, req: RawRequest, account: Account) -> HookResponse:

@@ -1,7 +1,7 @@
 """SMS by Twilio.
 
-Sources: twilio.com `docs/usage/security`, `docs/usage/api-security-reference-guide/webhook` (October 2026), errors
-57012 and 14109; read November 2026. The signature follows the vectors of Twilio's own library.
+Sources: twilio.com `docs/usage/security`, `docs/usage/api-security-reference-guide/webhook` (October 2026),
+errors 57012 and 14109; read November 2026. The signature follows the vectors of Twilio's own library.
 """
 
 from __future__ import annotations
@@ -148,7 +148,8 @@ class Sms(Platform):
         return Sent("ok", provider_id=string(found, "sid"))
 
     async def fetch_media(self, ref: MediaRef, ctx: SendContext) -> bytes | None:
-        # Twilio redirects media to its store; without following there is nothing to read, so only direct files work.
+        # Twilio redirects media to its store; without following there is nothing to read, so only direct
+        # files work.
         return await fetch(
             ctx.http, ref.url, hosts=self.media_hosts(ctx.account, "api.twilio.com", "twiliocdn.com")
         )
@@ -175,14 +176,14 @@ class Sms(Platform):
 
     def describe(self, account: Account) -> list[str]:
         return [
-            "Console: Phone Numbers → the number → A message comes in: the URL, HTTP POST; the same URL as fallback,",
-            "because Twilio does not repeat a failed delivery. The signature covers the URL: GUITU_PUBLIC_URL must",
-            "be exactly the address that people outside see.",
+            "Console: Phone Numbers → the number → A message comes in: the URL, HTTP POST; the same URL as",
+            "fallback, because Twilio does not repeat a failed delivery. The signature covers the URL:",
+            "GUITU_PUBLIC_URL must be exactly the address that people outside see.",
         ]
 
 
 def signature(token: str, url: str, params: list[tuple[str, str]]) -> str:
-    """The signature over the URL and the sorted parameters; values are not trimmed, equal pairs count once."""
+    """The signature over the URL and the sorted parameters; values untrimmed, equal pairs once."""
     joined = url + "".join(key + value for key, value in sorted(set(params)))
     return hmac_sha1_base64(token, joined.encode("utf-8", "replace"))
 

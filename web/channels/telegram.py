@@ -1,6 +1,7 @@
 """Telegram bots by webhook.
 
-Sources: core.telegram.org `bots/api#setwebhook`, `bots/api#sendmessage`, `bots/faq` (limits); read November 2026.
+Sources: core.telegram.org `bots/api#setwebhook`, `bots/api#sendmessage`, `bots/faq` (limits); read November
+2026.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ HEADER = "x-telegram-bot-api-secret-token"
 
 
 def secret_problem(value: str) -> str | None:
-    """What is wrong with a secret token. The body is not signed, so the secret is all there is: it must be long."""
+    """What is wrong with a secret token. The body is not signed: the secret is all there is."""
     if re.fullmatch(r"[A-Za-z0-9_-]{32,256}", value):
         return None
     return "must be 32 to 256 of A-Z a-z 0-9 _ - (make one with `openssl rand -hex 32`)"
@@ -111,8 +112,8 @@ class Telegram(Platform):
         return bool(username) and re.search(rf"@{re.escape(username)}\b", text) is not None
 
     def ack(self, req: RawRequest, account: Account) -> HookResponse:
-        # A touched button shows a clock until it is answered. The outcome of a call in the body is not told, so
-        # nothing that matters goes there.
+        # A touched button shows a clock until it is answered. The outcome of a call in the body is not told,
+        # so nothing that matters goes there.
         callback_id = string(read_json(req.body), "callback_query", "id")
         if not callback_id:
             return HookResponse()
@@ -223,7 +224,8 @@ class Telegram(Platform):
         return [
             "Call setWebhook once with url, secret_token (SECRET) and allowed_updates "
             '["message","edited_message","callback_query","my_chat_member"].',
-            "Telegram sends POST with the secret in X-Telegram-Bot-Api-Secret-Token; ports 443, 80, 88, 8443.",
+            "Telegram sends POST with the secret in X-Telegram-Bot-Api-Secret-Token,",
+            "to ports 443, 80, 88 and 8443 only.",
         ]
 
 

@@ -1,9 +1,9 @@
 """WeChat Official Accounts (公众号 and 服务号).
 
 Sources: developers.weixin.qq.com `doc/service/guide/dev/push/encryption` (envelope),
-`doc/service/api/customer/message/api_sendcustommessage` (push and its errors), `doc/service/guide/product/kf/intro`
-(5 messages in 48 hours after a message, 3 in one minute after follow, menu and scan),
-`doc/service/api/base/api_getstableaccesstoken`; read November 2026.
+`doc/service/api/customer/message/api_sendcustommessage` (push and its errors),
+`doc/service/guide/product/kf/intro` (5 messages in 48 hours after a message, 3 in one minute after follow,
+menu and scan), `doc/service/api/base/api_getstableaccesstoken`; read November 2026.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _WINDOW_ERRORS = frozenset({45015, 45047, 48001})
 
 
 class WeChat(Platform):
-    """One passive message in the body within 4.3 s, else 客服 push for verified accounts, else the next message."""
+    """One passive message in the body within 4.3 s, else push for verified accounts, else the next one."""
 
     name = "wechat"
     title = "WeChat Official Account"
@@ -183,8 +183,8 @@ class WeChat(Platform):
         if account.is_on("VERIFIED"):
             return self.ack(req, account)
         if delivery < 3:
-            # Left open, the delivery comes again (three times in all), which gives the answer 15 seconds. This is
-            # the practice of the field (zhayujie/CowAgent#1310), not documented.
+            # Left open, the delivery comes again (three times in all), which gives the answer 15 seconds.
+            # This is the practice of the field (zhayujie/CowAgent#1310), not documented.
             return None
         language = self.language(account, to.lang_hint, "zh-Hans")
         return self.passive([Part(*2 * (phrase("busy", language),))], to, req, account)
@@ -247,8 +247,8 @@ class WeChat(Platform):
     def describe(self, account: Account) -> list[str]:
         mode = "安全模式 (safe)" if account.get("MODE", "safe") == "safe" else "明文模式 (plain)"
         return [
-            f"Console: 设置与开发 → 基本配置 → 服务器配置: the URL, the Token, the EncodingAESKey, {mode}, XML or JSON.",
-            "WeChat first sends GET with echostr, then POST; each delivery waits 5 s and comes up to three times.",
+            f"Console: 设置与开发 → 基本配置 → 服务器配置: the URL, Token, AESKey, {mode}; XML or JSON.",
+            "WeChat first sends GET with echostr, then POST; a delivery waits 5 s and comes up to 3 times.",
         ]
 
 
@@ -266,7 +266,8 @@ def _inbound(fields: dict[str, str], person: str, own: str, form: str, account: 
         case "text", _:
             kind, text = "text", fields.get("Content", "")
             if fields.get("bizmsgmenuid"):
-                # A touched suggestion counts as a menu click: three messages within a minute, not five in 48 hours.
+                # A touched suggestion counts as a menu click: three messages within a minute, not five in 48
+                # hours.
                 kind = "postback"
         case "voice", _:
             kind, text = "voice", fields.get("Recognition") or None
@@ -291,7 +292,8 @@ def _inbound(fields: dict[str, str], person: str, own: str, form: str, account: 
             kind, text = "postback", fields.get("EventKey", "")
         case _:
             kind = "unknown"
-    # MsgId alone is not unique over people (binarywang/WxJava#333); some events write MsgID (WeiXinMPSDK#2605).
+    # MsgId alone is not unique over people (binarywang/WxJava#333); some events write MsgID
+    # (WeiXinMPSDK#2605).
     message_id = first((fields.get("MsgId", ""), fields.get("MsgID", "")))
     key: tuple[str, ...]
     if fields["MsgType"] == "event":

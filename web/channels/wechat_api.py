@@ -1,4 +1,6 @@
-"""Calls that WeChat and WeCom share: an access token in the query, and `errcode` in a body with status 200."""
+"""Calls that WeChat and WeCom share: an access token in the query, and `errcode` in a body with status
+200.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ _BUSY_ERRORS = {-1: 2.0, 45009: 60.0, 45033: 10.0}
 
 
 class FetchToken(Protocol):
-    """Gets a token from the platform; `is_forced` asks for a new one although the old one should still be good."""
+    """Gets a token from the platform; `is_forced` asks for a new one though the old should be good."""
 
     def __call__(self, ctx: SendContext, *, is_forced: bool) -> Awaitable[AccessToken]: ...
 
@@ -93,7 +95,7 @@ async def call_with_token(
 
 
 async def token_complaints(ctx: SendContext, fetch: FetchToken) -> list[str]:
-    """What is wrong where no token can be had: mostly the secret, or our address missing from the console's list."""
+    """What is wrong where no token can be had: mostly the secret, or our address, which the console does not list."""
 
     async def renew(_refresh: str) -> AccessToken:
         return await fetch(ctx, is_forced=False)

@@ -1,8 +1,8 @@
 """WeCom (企业微信) applications, and 微信客服, which reaches WeChat users from links and QR codes.
 
-Sources: developer.work.weixin.qq.com `document/path/` 90968 (envelope), 91144 (access), 90236 (sending), 94670 (客服);
-that a welcome message goes out once and within 20 seconds, and that our own `msgid` of up to 32 characters is kept:
-silenceper/wechat `work/kf/sendmsgonevent.go`; read November 2026.
+Sources: developer.work.weixin.qq.com `document/path/` 90968 (envelope), 91144 (access), 90236 (sending),
+94670 (客服); that a welcome message goes out once and within 20 seconds, and that our own `msgid` of up to 32
+characters is kept: silenceper/wechat `work/kf/sendmsgonevent.go`; read November 2026.
 """
 
 from __future__ import annotations
@@ -348,7 +348,7 @@ class WeChatKf(_Envelope):
 
     def describe(self, account: Account) -> list[str]:
         return [
-            "Console: 微信客服 → API → 回调配置: the URL, Token, EncodingAESKey; 企业可信IP: the address of this server.",
+            "Console: 微信客服 → API → 回调配置: the URL, Token, EncodingAESKey; 企业可信IP: this server.",
             "The callback carries no message: it wakes the worker, which calls kf/sync_msg.",
         ]
 

@@ -1,8 +1,8 @@
 """WhatsApp Cloud API.
 
-Sources: developers.facebook.com `documentation/business-messaging/whatsapp/webhooks/create-webhook-endpoint` and
-`.../business-scoped-user-ids` (May 2026), read November 2026. `biz_opaque_callback_data` comes back in status reports
-(typed so in the status record of whatsapp-api-js 6.2.1).
+Sources: developers.facebook.com `documentation/business-messaging/whatsapp/webhooks/create-webhook-endpoint`
+and `.../business-scoped-user-ids` (May 2026), read November 2026. `biz_opaque_callback_data` comes back in
+status reports (typed so in the status record of whatsapp-api-js 6.2.1).
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _SENT_STATUSES = ("sent", "delivered", "read", "played")
 
 
 class WhatsApp(Platform):
-    """Answers by API within 24 hours of the person's message; an unknown outcome is settled by a status report."""
+    """Answers by API within 24 hours of the person's message; a status report settles what is unknown."""
 
     name = "whatsapp"
     title = "WhatsApp Cloud API"
-    api_url = "https://graph.facebook.com/v24.0"
+    api_url = "https://graph.facebook.com/v25.0"
     caps = Caps(
         unit="chars",
         max_units=4096,

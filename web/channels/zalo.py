@@ -1,8 +1,9 @@
 """Zalo Official Accounts.
 
 The platform's own page could not be read; event names, signature and limits follow chatwoot/chatwoot
-`zalo_events_job.rb` and Vietnamese guides. That an access token lives 25 hours, and a refresh token works once and
-for three months: hexasync.vn, "Zalo OA API: Hướng dẫn cách lấy Access Token từ Refresh token"; read November 2026.
+`zalo_events_job.rb` and Vietnamese guides. That an access token lives 25 hours, and a refresh token works
+once and for three months: hexasync.vn, "Zalo OA API: Hướng dẫn cách lấy Access Token từ Refresh token"; read
+November 2026.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _BUSY_ERRORS = frozenset({"-32", "-211"})
 
 
 class Zalo(Platform):
-    """Answers by API within 48 hours; the refresh token works once, so a new one is stored before it is used."""
+    """Answers by API within 48 hours; the refresh token works once, so the next is stored first."""
 
     name = "zalo"
     title = "Zalo Official Account"

@@ -1,4 +1,6 @@
-"""Databases for the tests of messaging platforms: the same tests run on SQLite and on a real PostgreSQL server."""
+"""Databases for the tests of messaging platforms: the same tests run on SQLite and on a real PostgreSQL
+server.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,8 @@ _SERVER_USER = "postgres"
 
 def _find_server() -> tuple[Path, Path] | None:
     """`initdb` and `postgres`, wherever a package has put them."""
-    folders = sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True) + [
-        "/opt/homebrew/bin",
-        "/usr/local/bin",
-    ]
+    packaged = sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)
+    folders = [*packaged, "/opt/homebrew/bin", "/usr/local/bin"]
     for folder in [*os.environ.get("PATH", "").split(os.pathsep), *folders]:
         initdb, server = Path(folder) / "initdb", Path(folder) / "postgres"
         if initdb.exists() and server.exists():
@@ -47,7 +47,7 @@ def postgres_server() -> Iterator[str]:
     found = _find_server()
     if found is None:
         pytest.skip(
-            "no PostgreSQL server binary was found (initdb, postgres); `apt-get install postgresql` brings them"
+            "no PostgreSQL server was found (initdb, postgres); `apt-get install postgresql` brings it"
         )
     initdb, server = found
     folder = Path(tempfile.mkdtemp(prefix="guitu-postgres-"))

@@ -1,4 +1,6 @@
-"""Fakes for the tests of messaging platforms: a bot that can be slow, and stand-ins for the platforms' APIs."""
+"""Fakes for the tests of messaging platforms: a bot that can be slow, and stand-ins for the platforms'
+APIs.
+"""
 
 from __future__ import annotations
 
@@ -151,7 +153,8 @@ def make_answer(
 class FakeResponder:
     """Repeats the question as a quoted sentence. Words in the question command it.
 
-    `sleep 2.5` waits that long; `boom` raises; `trapped` answers with contacts first; `long` answers at length.
+    `sleep 2.5` waits that long; `boom` raises; `trapped` answers with contacts first; `long` answers at
+    length.
     """
 
     def __init__(self) -> None:
@@ -198,9 +201,9 @@ class Accepted:
 class StandIn:
     """The send APIs of all platforms in one. `plan` holds misbehaviour for the next calls, oldest first.
 
-    `ok`; `429` (with `retry_after`); `500`; `refuse` (connection refused); `hang` (nothing arrives, time-out);
-    `lost` (the message is taken, its answer is lost); `token` (the access token is refused); `window` (closed);
-    `markup` (Telegram cannot parse); `bad` (refused for good).
+    `ok`; `429` (with `retry_after`); `500`; `refuse` (connection refused); `hang` (nothing arrives,
+    time-out); `lost` (the message is taken, its answer is lost); `token` (the access token is refused);
+    `window` (closed); `markup` (Telegram cannot parse); `bad` (refused for good).
     """
 
     plan: deque[str] = field(default_factory=deque)
@@ -500,9 +503,9 @@ class Running:
         )
 
     async def deliver(self, sample: SampleRequest) -> httpx.Response:
-        return await self.client.request(
-            sample.method, sample.path, headers=dict(sample.headers), content=sample.body
-        )
+        # As bytes: a hostile header need not be ASCII.
+        headers = [(name.encode(), value.encode("latin-1")) for name, value in sample.headers.items()]
+        return await self.client.request(sample.method, sample.path, headers=headers, content=sample.body)
 
     async def say(self, platform: str, text: str, **more: Any) -> httpx.Response:
         return await self.deliver(self.sample(platform, text, **more))

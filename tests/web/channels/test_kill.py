@@ -1,4 +1,6 @@
-"""A server killed at any point, started again: each person gets the answer, once, and nothing is left half done."""
+"""A server killed at any point, started again: each person gets the answer, once, and nothing is left half
+done.
+"""
 
 from __future__ import annotations
 
@@ -123,7 +125,7 @@ def test_killed_on_the_way_to_a_body(
             bodies.append(response.content)
         assert b"<Encrypt>" in bodies[0]
         engine = create_engine(database_url)
-        wait_for(engine, "SELECT state, mode FROM outbox", [("handed", "passive")])
+        wait_for(engine, "SELECT state, mode FROM outbox", [("sent", "passive")])
         engine.dispose()
     finally:
         assert server.stop() == STOPPED

@@ -156,7 +156,9 @@ def test_d1_the_envelope_of_dingtalk_is_the_same() -> None:
 
 @pytest.mark.parametrize("name", ["W5", "D1"])
 def test_a_flipped_bit_anywhere_in_the_envelope_is_refused_or_changes_text_only(name: str) -> None:
-    """CBC lets a stranger change text, which is why the signature comes first; length, id and padding are checked."""
+    """CBC lets a stranger change text, which is why the signature comes first; length, id and padding are
+    checked.
+    """
     import base64
 
     vector = VECTORS[name]

@@ -18,7 +18,7 @@ from web.channels.wechat import WeChat
 from web.delivery import ChannelService
 
 pytestmark = pytest.mark.anyio
-SHORT_S = 0.4
+SHORT_S = 0.8
 
 
 @pytest.fixture
@@ -49,7 +49,8 @@ def event(run: Running, name: str, key: str = "", *, as_json: bool = False, **mo
     }
     message = write_fields(fields, as_json=as_json).decode()
     encrypted = seal_envelope(account.get("AES_KEY"), message, account.get("APP_ID"))
-    query = f"?timestamp=1&nonce=2&encrypt_type=aes&msg_signature={sign(account.get('TOKEN'), '1', '2', encrypted)}"
+    proof = sign(account.get("TOKEN"), "1", "2", encrypted)
+    query = f"?timestamp=1&nonce=2&encrypt_type=aes&msg_signature={proof}"
     body = write_fields({"ToUserName": "gh_guitu", "Encrypt": encrypted}, as_json=as_json)
     return SampleRequest("POST", account.path + query, {}, body)
 
@@ -57,39 +58,41 @@ def event(run: Running, name: str, key: str = "", *, as_json: bool = False, **mo
 async def test_a_slow_answer_of_an_unverified_account_comes_with_a_later_delivery(
     tmp_path: Path, database_url: str, short: None
 ) -> None:
-    """The first delivery is left open; the second, which WeChat makes when it gave up on the first, has the answer."""
+    """The first delivery is left open; the second, which WeChat makes when it gave up on the first, has the
+    answer.
+    """
     async with running(tmp_path, "wechat", database_url=database_url) as run:
-        sample = run.sample("wechat", "sleep 0.7")
+        sample = run.sample("wechat", "sleep 1.2")
         first = await run.deliver(sample)
         assert first.status_code == 503  # nobody reads it: WeChat has hung up
         second = await run.deliver(sample)
-        assert "sleep 0.7" in opened(run, second.content)
-        assert run.responder.asked == ["sleep 0.7"]
+        assert "sleep 1.2" in opened(run, second.content)
+        assert run.responder.asked == ["sleep 1.2"]
 
 
 async def test_a_very_slow_answer_is_promised_and_then_fetched(
     tmp_path: Path, database_url: str, short: None
 ) -> None:
     async with running(tmp_path, "wechat", database_url=database_url) as run:
-        sample = run.sample("wechat", "sleep 2.2")
+        sample = run.sample("wechat", "sleep 3.2")
         replies = [await run.deliver(sample) for _ in range(3)]
         assert [reply.status_code for reply in replies] == [503, 503, 200]
         assert opened(run, replies[2].content) == "还在查，请稍后回复 1 取结果。"
         await run.until(lambda: run.states() == ["held"])
         fetched = await run.say("wechat", "1", message_id="1002")
-        assert opened(run, fetched.content).startswith("上次的回答：\n答：sleep 2.2")
-        assert run.states() == ["moved", "handed"]
-        assert run.responder.asked == ["sleep 2.2"]
+        assert opened(run, fetched.content).startswith("上次的回答：\n答：sleep 3.2")
+        await run.until(lambda: run.states() == ["moved", "sent"])
+        assert run.responder.asked == ["sleep 3.2"]
 
 
 async def test_another_question_brings_the_held_answer_along(tmp_path: Path, short: None) -> None:
     async with running(tmp_path, "wechat") as run:
-        sample = run.sample("wechat", "sleep 1.6")
+        sample = run.sample("wechat", "sleep 3.2")
         for _ in range(3):
             await run.deliver(sample)
         await run.until(lambda: run.states() == ["held"])
         both = opened(run, (await run.say("wechat", "第二问", message_id="1002")).content)
-        assert both.index("第二问") < both.index("上次的回答：") < both.index("sleep 1.6")
+        assert both.index("第二问") < both.index("上次的回答：") < both.index("sleep 3.2")
 
 
 async def test_a_slow_answer_of_a_verified_account_is_pushed(
@@ -97,14 +100,14 @@ async def test_a_slow_answer_of_a_verified_account_is_pushed(
 ) -> None:
     more = {"WECHAT_VERIFIED": "true"}
     async with running(tmp_path, "wechat", database_url=database_url, more=more) as run:
-        reply = await run.say("wechat", "sleep 0.7 你好")
+        reply = await run.say("wechat", "sleep 1.2 你好")
         assert reply.content == b"success"
         await run.until(lambda: run.states() == ["sent"])
         (sent,) = run.stand_in.accepted
         assert "你好" in sent.text
         # A delivery that comes again now must not bring the answer a second time.
-        again = await run.deliver(run.sample("wechat", "sleep 0.7 你好"))
-        assert again.content == b"success" or run.responder.asked.count("sleep 0.7 你好") == 2
+        again = await run.deliver(run.sample("wechat", "sleep 1.2 你好"))
+        assert again.content == b"success" or run.responder.asked.count("sleep 1.2 你好") == 2
 
 
 async def test_pushes_are_written_without_escapes() -> None:
@@ -119,7 +122,7 @@ async def test_one_token_refresh_for_all(tmp_path: Path, database_url: str, shor
         run.stand_in.plan.append("token")
         now = time.time()
         samples = [
-            run.sample("wechat", f"sleep 0.5 {n}", message_id=str(n), sender=f"p{n}", now=now)
+            run.sample("wechat", f"sleep 0.9 {n}", message_id=str(n), sender=f"p{n}", now=now)
             for n in range(6)
         ]
         await asyncio.gather(*(run.deliver(sample) for sample in samples))
@@ -131,13 +134,13 @@ async def test_one_token_refresh_for_all(tmp_path: Path, database_url: str, shor
 
 async def test_the_quota_is_counted(tmp_path: Path, short: None) -> None:
     async with running(tmp_path, "wechat", more={"WECHAT_VERIFIED": "true"}) as run:
-        await run.say("wechat", "sleep 0.7")
+        await run.say("wechat", "sleep 1.2")
         await run.until(lambda: run.states() == ["sent"])
         with run.service.database.engine.begin() as connection:
             assert connection.exec_driver_sql("SELECT quota_left FROM conversation").scalar() == 4
             connection.exec_driver_sql("UPDATE conversation SET quota_left = 0")
         # Each message of the person fills it again.
-        await run.say("wechat", "sleep 0.8", message_id="1002")
+        await run.say("wechat", "sleep 1.3", message_id="1002")
         await run.until(lambda: run.states() == ["sent", "sent"])
 
 
@@ -145,7 +148,7 @@ async def test_the_quota_is_counted(tmp_path: Path, short: None) -> None:
 async def test_a_closed_window_holds(tmp_path: Path, short: None, code: str) -> None:
     async with running(tmp_path, "wechat", more={"WECHAT_VERIFIED": "true"}) as run:
         run.stand_in.plan.append(code)
-        await run.say("wechat", "sleep 0.7")
+        await run.say("wechat", "sleep 1.2")
         await run.until(lambda: run.states() == ["held"])
         assert run.rows("code") == [("45015",)]
 
