@@ -13,6 +13,7 @@ import yaml
 
 from bot.errors import SignsError
 from bot.signs import SignList, Strength
+from retrieval import load_yaml
 
 WEIGHTS_PATH = Path(__file__).parent / "offer_weights.yaml"
 
@@ -74,7 +75,7 @@ def sigmoid(x: float) -> float:
 def _load(path: Path) -> OfferWeights:
     remedy = "run `python -m bot.train_offer`"
     try:
-        data: Any = yaml.safe_load(path.read_text("utf-8"))
+        data: Any = load_yaml(path.read_text("utf-8"))
         return OfferWeights(
             bias=float(data["bias"]),
             signs={str(k): float(v) for k, v in data["signs"].items()},

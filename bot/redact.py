@@ -90,8 +90,8 @@ def _without_overlaps(found: Iterable[_Found]) -> list[_Found]:
 
 _RUN = re.compile(r"(?<![0-9A-Za-z])\+?\(?[0-9](?:[-\s().·/]{0,3}[0-9]){6,40}[Xx]?(?![0-9A-Za-z])")
 _DATES = re.compile(
-    r"^\(?(?:(?:19|20)\d\d[-/.\s](?:0?[1-9]|1[0-2])[-/.\s](?:0?[1-9]|[12]\d|3[01])"
-    r"|(?:0?[1-9]|[12]\d|3[01])[-/.\s](?:0?[1-9]|1[0-2])[-/.\s](?:19|20)\d\d|(?:19|20)\d\d\s?[-/]\s?(?:19|20)\d\d)$"
+    r"(?<!\d)(?:(?:19|20)\d\d[-/.](?:0?[1-9]|1[0-2])[-/.](?:0?[1-9]|[12]\d|3[01])"
+    r"|(?:0?[1-9]|[12]\d|3[01])[-/.](?:0?[1-9]|1[0-2])[-/.](?:19|20)\d\d|(?:19|20)\d\d\s?[-/]\s?(?:19|20)\d\d)(?!\d)"
 )
 _SPELLED = re.compile(r"[零〇一二三四五六七八九幺两]{7,}")
 _GLUED = re.compile(r"(?<![0-9])[0-9]{7,}[Xx]?(?![0-9])")
@@ -100,17 +100,19 @@ _GLUED = re.compile(r"(?<![0-9])[0-9]{7,}[Xx]?(?![0-9])")
 def _numbers(flat: str, keep: Container[str], before: list[_Found]) -> Iterator[_Found]:
     """Identity numbers, bank cards, phones and all other long numbers."""
     taken = [(item.start, item.end) for item in before]
+    # Dates are no numbers of anybody, nor may they join what stands beside them.
+    flat = _DATES.sub(lambda match: "#" * len(match[0]), flat)
     for match in phonenumbers.PhoneNumberMatcher(flat, None, leniency=phonenumbers.Leniency.POSSIBLE):
+        taken.append((match.start, match.end))
         if not _is_kept(match.raw_string, keep):
             yield _Found(match.start, match.end, "phone")
-            taken.append((match.start, match.end))
     for pattern in (_RUN, _GLUED):
         for found in pattern.finditer(flat):
             if any(start < found.end() and found.start() < end for start, end in taken):
                 continue
-            if _DATES.match(found[0].strip()) or _is_kept(found[0], keep):
-                continue
-            yield _Found(found.start(), found.end(), _kind_of_number(found[0]))
+            taken.append(found.span())
+            if not _is_kept(found[0], keep):
+                yield _Found(found.start(), found.end(), _kind_of_number(found[0]))
     for found in _SPELLED.finditer(flat):
         yield _Found(found.start(), found.end(), "phone")
 
@@ -177,9 +179,9 @@ _COORDINATES = re.compile(
     r"|https?://(?:maps\.|www\.google\.[a-z.]+/maps|goo\.gl/maps|maps\.app|uri\.amap|j\.map\.baidu|surl\.amap)\S{3,200}"
 )
 _ADDRESS = re.compile(
-    # Chinese: at least one division or street, then a number; or what follows the word for address.
-    r"(?:[\u4e00-\u9fff]{1,8}(?:省|自治区|市|州|区|區|县|縣|旗|镇|鎮|乡|鄉|村|街道|路|街|巷|大道|胡同|小区|花园|里|弄)){1,6}"
-    r"[\u4e00-\u9fffA-Za-z]{0,8}\d{1,5}(?:号|號|栋|棟|幢|单元|室|楼|樓|弄|组|座|层|-\d+)(?:[\u4e00-\u9fff\dA-Za-z-]{0,12}(?:号|號|室|楼|樓|层|栋))*"
+    # Chinese: a division or street, then the number of a house; or what follows the word for address.
+    r"[\u4e00-\u9fff]{0,24}(?:省|市|州|区|區|县|縣|镇|鎮|乡|鄉|村|路|街|巷|道|胡同|花园|里|弄)"
+    r"[\u4e00-\u9fffA-Za-z]{0,8}\d{1,5}(?:号|號|栋|棟|幢|单元|室|楼|樓|弄|组|座|层)(?:[\u4e00-\u9fff\dA-Za-z-]{0,12}(?:号|號|室|楼|樓|层|栋)){0,4}"
     r"|(?:(?:家庭)?(?:住址|地址)|户籍(?:地)?|家住|老家(?:是|在)|身份证上的地址|住所|自宅|주소|집주소|địa chỉ|alamat(?: rumah)?"
     r"|ที่อยู่|បាសយដ្ឋាន|အိမ်လိပ်စာ|နေရပ်လိပ်စာ|पता|ठिकाना|ঠিকানা|ලිපිනය|anwani|አድራሻ|endere[çc]o|адрес|tirahan|home address|my address|address)"
     r"\s?(?:是|为|在|is|:|：|は|:|là|ko ay|ay|é|ni)\s?[^\n。，;；!?！？]{4,80}"

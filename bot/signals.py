@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from bot.errors import SignalsError
-from retrieval import fold
+from retrieval import fold, load_yaml
 from retrieval.text import without_marks
 
 SIGNALS_FILE = Path(__file__).parent / "signals.yaml"
@@ -29,12 +29,21 @@ _MIN_MISSPELT_CHARS = 5
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One signal: its weight and the patterns of all languages, with accents and without."""
+    """One signal: its weight and its patterns, one for Latin letters without accents and one for other scripts.
+
+    Two patterns, as most texts need only one of them and looking is what a question waits for.
+    """
 
     name: str
     weight: float
-    marked: re.Pattern[str]
-    unmarked: re.Pattern[str]
+    latin: re.Pattern[str] | None
+    other: re.Pattern[str] | None
+
+    def is_in(self, marked: str, plain: str, *, has_latin: bool, has_other: bool) -> bool:
+        """Whether the signal occurs in a text, given with accents and without."""
+        if has_other and self.other is not None and self.other.search(marked):
+            return True
+        return has_latin and self.latin is not None and self.latin.search(plain) is not None
 
 
 class Signals:
@@ -52,7 +61,7 @@ class Signals:
             SignalsError: the file cannot be read, or a phrase is no regular expression.
         """
         try:
-            data = yaml.safe_load(path.read_text("utf-8"))
+            data = load_yaml(path.read_text("utf-8"))
             words = data.pop("words", [])
             return cls([_group(name, record) for name, record in data.items()], words)
         except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -61,10 +70,15 @@ class Signals:
     def find(self, text: str) -> frozenset[str]:
         """Names of the groups that occur in `text`."""
         forms = self._forms(text)
+        folded = forms[0][0]
+        scripts = {
+            "has_latin": re.search(r"[a-z0-9\u00df-\u024f\u1e00-\u1eff]", folded) is not None,
+            "has_other": re.search(r"[^\x00-\u024f\u1e00-\u1eff]", folded) is not None,
+        }
         return frozenset(
             name
             for name, group in self.groups.items()
-            if any(group.marked.search(marked) or group.unmarked.search(plain) for marked, plain in forms)
+            if any(group.is_in(marked, plain, **scripts) for marked, plain in forms)
         )
 
     def weight(self, names: Iterable[str]) -> float:
@@ -106,17 +120,30 @@ def default_signals() -> Signals:
 
 
 def _group(name: str, record: Mapping[str, Any]) -> Group:
-    phrases = [
-        _bounded(fold(phrase)) if language in _LATIN else f"(?:{fold(phrase)})"
-        for language, group in record["phrases"].items()
-        for phrase in group
-    ]
+    latin: list[str] = []
+    other: list[str] = []
+    for language, group in record["phrases"].items():
+        for phrase in group:
+            if language in _LATIN:
+                latin.append(_bounded(fold(phrase)))
+            else:
+                other.append(f"(?:{fold(phrase)})")
+                # A phrase of another script may hold Latin letters («护照 nila kuha», «KK园区»).
+                if not re.search(r"[^\x00-\u024f]", phrase):
+                    latin.append(other[-1])
     try:
-        marked = re.compile("|".join(phrases))
-        unmarked = re.compile("|".join(without_marks(phrase) for phrase in phrases))
+        return Group(
+            name=str(name),
+            weight=float(record["weight"]),
+            latin=_any_of([without_marks(phrase) for phrase in latin]),
+            other=_any_of(other),
+        )
     except re.error as error:
         raise ValueError(f"group '{name}' holds a phrase that is no regular expression: {error}") from error
-    return Group(str(name), float(record["weight"]), marked, unmarked)
+
+
+def _any_of(phrases: list[str]) -> re.Pattern[str] | None:
+    return re.compile("|".join(phrases)) if phrases else None
 
 
 def _bounded(phrase: str) -> str:

@@ -14,7 +14,7 @@ import yaml
 from bot.errors import SignsError
 from bot.folding import FoldedText, fold_pattern
 from bot.pay import PayRules
-from retrieval import Span
+from retrieval import Span, load_yaml
 
 SIGNS_PATH = Path(__file__).parent / "signs.yaml"
 Strength = Literal["strong", "medium", "weak"]
@@ -111,7 +111,7 @@ def find_spans(pattern: re.Pattern[str] | None, folded: FoldedText) -> Iterator[
 @lru_cache(maxsize=4)
 def _load(path: Path) -> SignList:
     try:
-        data = yaml.safe_load(path.read_text("utf-8"))
+        data = load_yaml(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SignsError(f"the list of signs '{path}' cannot be read; restore it") from error
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bot.types import Conversation, Situation
 
 _DANGERS_TO_SELF = frozenset({"confined", "papers", "harm", "sold", "taken", "watched", "forced", "plea", "ransom"})
@@ -25,6 +27,12 @@ def situation_by_rules(found: frozenset[str], *, is_alarm: bool) -> Situation:
     if "kin" in found and found & _DANGERS_TO_SELF:
         return "family"
     return "general"
+
+
+def situation_by_scores(scores: Mapping[Situation, float], *, is_alarm: bool) -> Situation:
+    """The situation with the highest learned score; in an alarm it is one of the two that know danger."""
+    possible: tuple[Situation, ...] = ("trapped", "family") if is_alarm else tuple(scores)
+    return max(possible, key=lambda situation: scores[situation])
 
 
 def in_conversation(situation: Situation, conversation: Conversation, *, is_alarm: bool, is_home: bool) -> Situation:

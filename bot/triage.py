@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from bot import emergency, refusal, situations
 from bot.contacts import ContactList, unique
 from bot.emergency import EmergencyCard
-from bot.examples import Classifier, Judgement, read_examples
+from bot.errors import SignalsError
+from bot.learned import Embed, Judgement, Weights
 from bot.signals import Signals, default_signals
 from bot.texts import text
 from bot.types import Contact, Conversation, Question, Situation
@@ -44,7 +41,7 @@ class Assessment:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """The sums behind the decisions, for measuring: each decision is taken where its score reaches its limit."""
+    """What decides: an emergency, and a refusal, from 0 upwards. `judgement` is None where the rules stand alone."""
 
     emergency: float
     harm: float
@@ -52,37 +49,39 @@ class Scores:
 
 
 class Triage:
-    """Assesses questions by rules, and by examples where an embedding model is at hand.
+    """Assesses questions by rules, and by what was learned from examples where an embedding model is at hand.
 
     With `embed` None, or where it raises, the rules alone decide: the emergency card depends on no model.
     """
 
-    def __init__(
-        self,
-        lexicon: Lexicon,
-        embed: Callable[[str], NDArray[np.float32]] | None = None,
-        *,
-        signals: Signals | None = None,
-    ) -> None:
+    def __init__(self, lexicon: Lexicon, embed: Embed | None = None, *, signals: Signals | None = None) -> None:
         self._lexicon = lexicon
         self._signals = signals or default_signals()
         self._embed = embed
-        self._classifier: Classifier | None = None
+        self._weights: Weights | None = None
         if embed is not None:
             try:
-                self._classifier = Classifier.train(read_examples(), embed)
-            except Exception:
-                # Whatever a model may raise: without it the rules decide.
-                logger.exception("the examples cannot be embedded; the triage goes by rules alone")
+                self._weights = Weights.load()
+            except SignalsError:
+                logger.exception("the triage goes by rules alone")
+        # Not known until the model has answered once; it may be loaded, or mended, after the start.
+        self._fits: bool | None = None
 
     def assess(self, question: Question, conversation: Conversation) -> Assessment:
         """What `question` needs, with the turns before in mind."""
         found = self._signals.find(question.text)
         scores = self.scores(question.text, found)
-        self_harm, violence = emergency.is_self_harm(found), emergency.is_violence(found)
-        is_alarm = scores.emergency >= emergency.ALARM or self_harm or violence
-        is_declined = scores.harm >= refusal.DECLINED and not is_alarm
-        situation = self._situation(found, scores, conversation, is_alarm=scores.emergency >= emergency.ALARM)
+        violence = emergency.is_violence(found)
+        self_harm = emergency.is_self_harm(found) or (
+            scores.judgement is not None and scores.judgement.self_harm >= 0 and "story" not in found
+        )
+        in_danger = scores.emergency >= 0
+        is_alarm = in_danger or self_harm or violence
+        is_declined = scores.harm >= 0 and not is_alarm
+        situation = situations.situation_by_rules(found, is_alarm=in_danger)
+        if scores.judgement is not None:
+            situation = situations.situation_by_scores(scores.judgement.situations, is_alarm=in_danger)
+        situation = situations.in_conversation(situation, conversation, is_alarm=in_danger, is_home="home" in found)
         is_second_scam = "second_scam" in found and "story" not in found and not is_declined
         return Assessment(
             situation=situation,
@@ -99,15 +98,17 @@ class Triage:
         )
 
     def scores(self, question: str, found: frozenset[str] | None = None) -> Scores:
-        """The sums behind the decisions on the text of a question."""
+        """What decides on the text of a question; `found` are its signals where they are known."""
         found = self._signals.find(question) if found is None else found
         alarm = emergency.alarm_score(found, self._signals)
         harm = refusal.harm_score(found, self._signals)
-        judgement = self._judge(question)
-        if judgement is not None:
-            alarm = judgement.adjust_alarm(alarm)
-            harm = judgement.adjust_harm(harm)
-        return Scores(alarm, harm, judgement)
+        judgement = self._judge(question, found, alarm=alarm, harm=harm)
+        if judgement is None:
+            return Scores(alarm - emergency.ALARM, harm - refusal.DECLINED, None)
+        if alarm >= emergency.CERTAIN_ALARM:
+            # Several dangers and nothing that explains them: no model may talk that away.
+            return Scores(max(judgement.emergency, 0.0), judgement.harm, judgement)
+        return Scores(judgement.emergency, judgement.harm, judgement)
 
     def card(self, question: Question, assessment: Assessment, contacts: ContactList) -> EmergencyCard:
         """The emergency card: every contact is a record of `contacts`, every line a fixed text."""
@@ -145,19 +146,20 @@ class Triage:
         ]
         return unique((*police[:2], *own[:1]))[:MAX_SURRENDER_CONTACTS]
 
-    def _situation(
-        self, found: frozenset[str], scores: Scores, conversation: Conversation, *, is_alarm: bool
-    ) -> Situation:
-        situation = situations.situation_by_rules(found, is_alarm=is_alarm)
-        if scores.judgement is not None:
-            situation = scores.judgement.adjust_situation(situation, is_alarm=is_alarm)
-        return situations.in_conversation(situation, conversation, is_alarm=is_alarm, is_home="home" in found)
-
-    def _judge(self, question: str) -> Judgement | None:
-        if self._embed is None or self._classifier is None:
+    def _judge(self, question: str, found: frozenset[str], *, alarm: float, harm: float) -> Judgement | None:
+        if self._embed is None or self._weights is None or self._fits is False:
             return None
         try:
-            return self._classifier.judge(self._embed(question))
-        except Exception:
-            logger.exception("a question cannot be embedded; the triage goes by rules alone")
+            if self._fits is None:
+                self._fits = self._weights.fits(self._embed)
+                if not self._fits:
+                    logger.warning(
+                        "the triage was taught with another embedding model and goes by rules alone; "
+                        "run `python -m bot.train_triage`"
+                    )
+                    return None
+            return self._weights.judge(self._embed(question), found, alarm=alarm, harm=harm)
+        except Exception as error:
+            # Whatever a model may raise: somebody in danger gets the card all the same.
+            logger.warning("no embedding (%s); the triage goes by rules alone", type(error).__name__)
             return None

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-import yaml
-
 from bot.emergency import HOST_COUNTRIES
-from retrieval import Lexicon, fold
+from retrieval import Lexicon, fold, load_yaml
 from retrieval.text import UNSPACED, without_marks
 
 _FILE = Path(__file__).parent / "whereabouts.yaml"
@@ -46,7 +44,7 @@ def _named(text: str, column: str) -> list[str]:
 
 @lru_cache(maxsize=2)
 def _patterns(column: str) -> Mapping[str, re.Pattern[str]]:
-    data = yaml.safe_load(_FILE.read_text("utf-8"))
+    data = load_yaml(_FILE.read_text("utf-8"))
     # YAML 1.1 would read the country code NO as false.
     return {str(country): re.compile("|".join(_name(str(n)) for n in record[column])) for country, record in data.items()}
 

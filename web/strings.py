@@ -7,9 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from retrieval import LANGUAGES
+from retrieval import LANGUAGES, load_yaml
 
 # Sent inside widget.js; every other language is fetched when it is needed.
 BUILT_IN_LANGUAGES = ("zh-Hans", "en")
@@ -122,4 +120,4 @@ def words(language: str) -> Words:
 
 
 def _load(name: str) -> Any:
-    return yaml.safe_load((Path(__file__).parent / name).read_text("utf-8"))
+    return load_yaml((Path(__file__).parent / name).read_text("utf-8"))
