@@ -189,6 +189,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     import uvicorn
 
+    from retrieval import RetrievalError
     from web.app import create_app
     from web.channels.accounts import read_channel_settings
     from web.server import Server
@@ -211,7 +212,12 @@ def _serve(arguments: argparse.Namespace) -> int:
         service: Service = app.state.service
         if not service.is_index_current():
             _say("building the index")
-            _build(service)
+            try:
+                _build(service)
+            except RetrievalError as error:
+                # Somebody in danger needs the numbers, and those need neither index nor model.
+                _say(f"guitu: {error}")
+                _say("starting without answers: only emergency cards, contacts and the offer check work")
         host = f"[{arguments.host}]" if family == socket.AF_INET6 else arguments.host
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, date_header=True)
         Server(config, f"归途 Guitu is ready: http://{host}:{listener.getsockname()[1]}").run(sockets=[listener])

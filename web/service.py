@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 # How often a running server looks whether another process has built a new index or withdrawn an article.
 REFRESH_S = 0.25
+# How long to wait after index or model could not be loaded: trying takes seconds that an emergency does not have.
+RETRY_S = 30.0
 Progress = Callable[[str, int, int], None]
 
 
@@ -57,7 +59,7 @@ class Service:
         self._searcher: Searcher | None = None
         self._current: str | None = None
         self._withdrawn: frozenset[str] = frozenset()
-        self._checked_at = 0.0
+        self._checked_at: float | None = None
         self._failure: RetrievalError | None = None
 
     @cached_property
@@ -121,9 +123,10 @@ class Service:
         """
         with self._lock:
             now = time.monotonic()
-            if self._searcher is None or now - self._checked_at >= REFRESH_S:
-                self._checked_at = now
+            wait_s = REFRESH_S if self._failure is None else RETRY_S
+            if self._checked_at is None or now - self._checked_at >= wait_s:
                 self._refresh()
+                self._checked_at = time.monotonic()
             if self._searcher is None:
                 raise self._failure or IndexDirError("the index is not loaded yet")
             return View(self._searcher, self._withdrawn)
@@ -166,6 +169,7 @@ class Service:
             old = None
         index = build_index(self.articles(), embedder, self.lexicon, reuse=old, progress=progress)
         save_index(index, self.index_dir)
+        self._checked_at = None
         return index
 
     def is_index_current(self) -> bool:

@@ -1,4 +1,4 @@
-"""Reads bodies from outside: JSON with bounded depth, XML without entities, and fields that may be missing."""
+"""Reads bodies from outside: JSON of bounded depth, XML without entities, fields that may be missing."""
 
 from __future__ import annotations
 

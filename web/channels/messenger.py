@@ -1,7 +1,7 @@
 """Facebook Messenger pages.
 
-Source: developers.facebook.com `messenger-platform/send-messages` (May 2026) and its `quick-replies` (April 2026:
-13 at most, titles of 20 characters), read November 2026.
+Source: developers.facebook.com `messenger-platform/send-messages` (May 2026) and its
+`quick-replies` (April 2026: 13 at most, titles of 20 characters), read November 2026.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ async def call_with_token(
 
 
 async def token_complaints(ctx: SendContext, fetch: FetchToken) -> list[str]:
-    """What is wrong where no token can be had: mostly the secret, or our address, which the console does not list."""
+    """What is wrong where no token can be had: mostly the secret, or an address that is not listed."""
 
     async def renew(_refresh: str) -> AccessToken:
         return await fetch(ctx, is_forced=False)
