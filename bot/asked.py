@@ -23,9 +23,16 @@ _DATE = re.compile(
     r"ពេលណា|いつ|언제|kailan|कब|কখন|কবে|quando|lini\b|መቼ",
     re.IGNORECASE,
 )
-_HAS_PHONE = re.compile(r"\+\d[\d \-()]{6,}|(?<!\d)(?:1\d{2,4}|9\d{2}|0404|0800[\d-]{5,}|800[\d-]{3,}|\(?0\d{1,3}\)?[ -]\d{3,4}[ -]?\d{3,4})(?!\d)")
-_HAS_NUMBER = re.compile(r"\d|[一二三四五六七八九十百千万两]+(?:人|名|年|个|件|天|亿|万)|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|dozens?|hundreds?|thousands?|million)\b", re.I)
-_HAS_DATE = re.compile(r"(?:19|20)\d\d|\d{1,2}\s?[月日]|\b(?:January|February|March|April|May|June|July|August|September|October|November|December)\b|25[67]\d|[০-৯]{4}|[၀-၉]{4}")
+_HAS_PHONE = re.compile(
+    r"\+\d[\d \-()]{6,}|(?<!\d)(?:1\d{2,4}|9\d{2}|0404|0800[\d-]{5,}|800[\d-]{3,}|\(?0\d{1,3}\)?[ -]\d{3,4}[ -]?\d{3,4})(?!\d)"
+)
+_HAS_NUMBER = re.compile(
+    r"\d|[一二三四五六七八九十百千万两]+(?:人|名|年|个|件|天|亿|万)|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|dozens?|hundreds?|thousands?|million)\b",
+    re.I,
+)
+_HAS_DATE = re.compile(
+    r"(?:19|20)\d\d|\d{1,2}\s?[月日]|\b(?:January|February|March|April|May|June|July|August|September|October|November|December)\b|25[67]\d|[০-৯]{4}|[၀-၉]{4}"
+)
 
 
 def asked_kinds(question: str) -> frozenset[Kind]:

@@ -198,9 +198,7 @@ def _check_front_matter(file: _ArticleFile, today: dt.date) -> Iterator[Finding]
     for name, line in file.twice:
         yield Finding(file.path, line, f"'{name}' is written twice; the first would be lost")
     if article.language not in LANGUAGES:
-        yield Finding(
-            file.path, file.line_of("lang"), f"lang '{article.language}' is none of ours; see CONTRACT"
-        )
+        yield Finding(file.path, file.line_of("lang"), f"lang '{article.language}' is none of ours; see CONTRACT")
     if article.published > latest:
         yield Finding(file.path, file.line_of("date"), f"date {article.published} lies in the future")
     for country in article.countries:
@@ -250,9 +248,7 @@ def _check_language(file: _ArticleFile) -> Iterator[Finding]:
         # Between Latin languages one sentence is too little to tell.
         if (said in _OWN_SCRIPT or found in _OWN_SCRIPT) and not _is_language(said, found):
             line = file.line_at(sentence.start)
-            yield Finding(
-                file.path, line, f"lang says '{said}', this sentence reads as '{found}': {_short(text)}"
-            )
+            yield Finding(file.path, line, f"lang says '{said}', this sentence reads as '{found}': {_short(text)}")
 
 
 def _is_language(said: str, found: str | None) -> bool:
@@ -284,9 +280,7 @@ def _check_structure(file: _ArticleFile) -> Iterator[Finding]:
         least, most = CHINESE_CHARS
         n_chars = len(re.sub(r"\s", "", article.text))
         if not least <= n_chars <= most:
-            yield Finding(
-                file.path, file.line_at(0), f"has {n_chars} characters; {least} to {most} are wanted"
-            )
+            yield Finding(file.path, file.line_at(0), f"has {n_chars} characters; {least} to {most} are wanted")
 
 
 def _check_ids(files: Sequence[_ArticleFile]) -> Iterator[Finding]:
@@ -304,9 +298,7 @@ def _check_ids(files: Sequence[_ArticleFile]) -> Iterator[Finding]:
         if original not in first:
             yield Finding(file.path, line, f"translation_of names no article: '{original}'")
         elif first[original].article.language == file.article.language:
-            yield Finding(
-                file.path, line, f"translation_of names an article of the same language: '{original}'"
-            )
+            yield Finding(file.path, line, f"translation_of names an article of the same language: '{original}'")
 
 
 # -- repeats -------------------------------------------------------------------------------------------------
@@ -323,9 +315,7 @@ def _check_repeats(files: Sequence[_ArticleFile]) -> Iterator[Finding]:
                 if n > 1:
                     start = [s for k, s in found if k == key][1]
                     text = file.article.text[start : start + 60]
-                    yield Finding(
-                        file.path, file.line_at(start), f"the article says this twice: {_short(text)}"
-                    )
+                    yield Finding(file.path, file.line_at(start), f"the article says this twice: {_short(text)}")
         texts = [{key for key, _ in found} for found in sentences]
         shingles = {key: _shingles(key) for keys in texts for key in keys}
         for one, other in combinations(range(len(group)), 2):
@@ -427,17 +417,13 @@ class _Exception:
     is_used: bool = False
 
 
-def _check_numbers(
-    file: _ArticleFile, known: frozenset[str], exceptions: Sequence[_Exception]
-) -> Iterator[Finding]:
+def _check_numbers(file: _ArticleFile, known: frozenset[str], exceptions: Sequence[_Exception]) -> Iterator[Finding]:
     article = file.article
     for sentence in article.sentences:
         text = article.text[sentence.start : sentence.end]
         for number in numbers_to_call(text):
             digits = _digits(number)
-            excepted = [
-                e for e in exceptions if e.number == digits and e.article in (None, article.article_id)
-            ]
+            excepted = [e for e in exceptions if e.number == digits and e.article in (None, article.article_id)]
             for exception in excepted:
                 exception.is_used = True
             if excepted or _is_known(number, known):
@@ -499,9 +485,7 @@ def _digits(number: str) -> str:
 def _is_dialling_prefix(digits: str) -> bool:
     """Whether this is only how to dial a country: 0095."""
     return (
-        digits.startswith("00")
-        and digits[2:].isdigit()
-        and int(digits[2:]) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE
+        digits.startswith("00") and digits[2:].isdigit() and int(digits[2:]) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE
     )
 
 
@@ -543,9 +527,7 @@ def _read_exceptions(path: Path) -> tuple[list[_Exception], list[Finding]]:
     findings: list[Finding] = []
     for group, node in _pairs(_composed(path, findings)):
         if group not in ("superseded", "not_phone_numbers"):
-            findings.append(
-                Finding(str(path), node.start_mark.line + 1, f"'{group}' is no list of this file")
-            )
+            findings.append(Finding(str(path), node.start_mark.line + 1, f"'{group}' is no list of this file"))
         for record in node.value if isinstance(node, yaml.SequenceNode) else ():
             line = record.start_mark.line + 1
             fields = {key: str(value.value) for key, value in _pairs(record)}
@@ -582,9 +564,7 @@ def _check_contacts(path: Path, max_age_days: int, today: dt.date) -> Iterator[F
             earlier = seen.setdefault(key, record)
             if earlier is not record:
                 name = "number" if record.get("number") else "local"
-                yield record.finding(
-                    name, f"the number of '{record.name}' is that of '{earlier.name}' too; keep one"
-                )
+                yield record.finding(name, f"the number of '{record.name}' is that of '{earlier.name}' too; keep one")
 
 
 class _Record:
@@ -635,9 +615,7 @@ class _Record:
         if confidence == "low":
             yield self.finding("confidence", f"'{self.name}' has confidence low and is never shown", False)
         elif confidence not in SHOWN_CONFIDENCES:
-            yield self.finding(
-                "confidence", f"'{self.name}': confidence '{confidence}' is none of high, medium, low"
-            )
+            yield self.finding("confidence", f"'{self.name}': confidence '{confidence}' is none of high, medium, low")
         yield from self._check_dates(max_age_days, today)
 
     def _check_validity(self, country: str) -> Iterator[Finding]:
@@ -650,16 +628,12 @@ class _Record:
                 continue
             parsed = _parsed(written, region)
             if parsed is None or not phonenumbers.is_valid_number(parsed):
-                yield self.finding(
-                    name, f"'{self.name}': '{written}' is no valid number; mend it or set short_code"
-                )
+                yield self.finding(name, f"'{self.name}': '{written}' is no valid number; mend it or set short_code")
 
     def _check_dates(self, max_age_days: int, today: dt.date) -> Iterator[Finding]:
         sources = self._fields.get("sources")
         newest = ""
-        for source, line in zip(
-            sources if isinstance(sources, list) else [], self._source_lines, strict=False
-        ):
+        for source, line in zip(sources if isinstance(sources, list) else [], self._source_lines, strict=False):
             fields = source if isinstance(source, dict) else {}
             for field in ("publisher", "title"):
                 if not str(fields.get(field) or "").strip():
@@ -679,9 +653,7 @@ class _Record:
         if age_days is None:
             yield self.finding("checked", f"'{self.name}': checked '{checked}' is no date such as 2024-11-23")
         elif checked != newest:
-            message = (
-                f"'{self.name}': checked {checked} is not the date of the newest source ({newest or 'none'})"
-            )
+            message = f"'{self.name}': checked {checked} is not the date of the newest source ({newest or 'none'})"
             yield self.finding("checked", message)
         elif age_days > max_age_days:
             message = f"'{self.name}' was last checked {checked}, more than {max_age_days} days ago"

@@ -11,9 +11,7 @@ from bot.texts import text
 from bot.types import Contact, Situation
 
 # Each of these by itself can mean that somebody is in danger.
-DANGERS = frozenset(
-    {"plea", "confined", "papers", "harm", "sold", "ransom", "forced", "taken", "watched", "missing"}
-)
+DANGERS = frozenset({"plea", "confined", "papers", "harm", "sold", "ransom", "forced", "taken", "watched", "missing"})
 _WHO_AND_WHEN = frozenset({"self", "kin", "now"})
 # At this sum of weights the text counts as an alarm. One danger (2.0) is enough, a weak one (1.5) needs a person,
 # and a question of knowledge (-2.0) or a film (-2.5) undoes one danger. Chosen on emergency-dev.jsonl.
@@ -156,9 +154,7 @@ def card_contacts(
     return (unique(chosen) or contacts.contacts[:1])[:MAX_CARD_CONTACTS]
 
 
-def _own(
-    contacts: ContactList, nationality: str, country: str | None, situation: str, watched: bool
-) -> list[Contact]:
+def _own(contacts: ContactList, nationality: str, country: str | None, situation: str, watched: bool) -> list[Contact]:
     """Lines of the person's own authorities that can be reached from where the person is."""
     found = [
         c

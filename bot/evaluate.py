@@ -112,12 +112,24 @@ def evaluate_sets(
 
 def page(report: Mapping[str, Mapping[str, float]], title: str) -> str:
     """The measures as one page of text."""
-    columns = ("n", "Success@1", "Success@3", "nDCG@10", "MRR@10", "cites_first", "cites_any", "contains", "superfluous", "answered")
+    columns = (
+        "n",
+        "Success@1",
+        "Success@3",
+        "nDCG@10",
+        "MRR@10",
+        "cites_first",
+        "cites_any",
+        "contains",
+        "superfluous",
+        "answered",
+    )
     lines = [title, f"{'':20}" + "".join(f"{name:>12}" for name in columns)]
     for group, measures in report.items():
         if group != "abstention":
             values = "".join(
-                f"{measures[name]:>12.0f}" if name == "n" else f"{measures.get(name, float('nan')):>12.3f}" for name in columns
+                f"{measures[name]:>12.0f}" if name == "n" else f"{measures.get(name, float('nan')):>12.3f}"
+                for name in columns
             )
             lines.append(f"{group:20}{values}")
     lines.append(f"not in any article, left out: {report['all']['left_out']:.0f} questions")

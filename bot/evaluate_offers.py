@@ -57,9 +57,7 @@ def offer_report(checker: OfferChecker, offers: Sequence[LabelledOffer]) -> dict
     reports = [(offer.language, offer.is_scam, checker.check(offer.text)) for offer in offers]
     languages = sorted({language for language, _, _ in reports})
     groups = {"all": [(is_scam, report) for _, is_scam, report in reports]}
-    groups |= {
-        tag: [(is_scam, r) for language, is_scam, r in reports if language == tag] for tag in languages
-    }
+    groups |= {tag: [(is_scam, r) for language, is_scam, r in reports if language == tag] for tag in languages}
     return {name: measure(group) for name, group in groups.items()}
 
 
@@ -83,9 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--split", choices=("dev", "test"), default="test")
     parser.add_argument("--offers", type=Path, default=OFFERS_DIR, help="folder of the splits")
     parser.add_argument("--lexicon", type=Path, default=Path("corpus/lexicon.yaml"))
-    parser.add_argument(
-        "--model", type=Path, help="data folder of the embedding model; without it: patterns alone"
-    )
+    parser.add_argument("--model", type=Path, help="data folder of the embedding model; without it: patterns alone")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     embed = None

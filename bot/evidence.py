@@ -100,9 +100,7 @@ def ranked_sentences(
     return valued
 
 
-def order_features(
-    query: Query, hits: Sequence[Hit], sentences: Sequence[ScoredSentence]
-) -> list[dict[str, float]]:
+def order_features(query: Query, hits: Sequence[Hit], sentences: Sequence[ScoredSentence]) -> list[dict[str, float]]:
     """What speaks for each sentence, relative to the best of the others where a scale depends on the question."""
     kinds = asked_kinds(query.text)
     top_score = max(hit.score for hit in hits)

@@ -31,9 +31,7 @@ class FoldedText:
 @lru_cache(maxsize=8192)
 def fold_char(char: str) -> str:
     """One character without case, width, variant or accent; may be empty or several characters."""
-    return "".join(
-        c for c in without_marks(fold(char)) if c not in _OPTIONAL_MARKS and not "\u0300" <= c <= "\u036f"
-    )
+    return "".join(c for c in without_marks(fold(char)) if c not in _OPTIONAL_MARKS and not "\u0300" <= c <= "\u036f")
 
 
 def fold_text(text: str) -> FoldedText:

@@ -80,9 +80,7 @@ class Weights:
         probe = np.asarray(embed(self.probe_text), dtype=np.float64)
         return probe.shape == self.probe.shape and float(probe @ self.probe) >= _MIN_LIKENESS
 
-    def judge(
-        self, embedding: NDArray[np.float32], found: frozenset[str], *, alarm: float, harm: float
-    ) -> Judgement:
+    def judge(self, embedding: NDArray[np.float32], found: frozenset[str], *, alarm: float, harm: float) -> Judgement:
         """The judgement on a question by its embedding (dim,), its signals and the scores that the rules give it."""
         row = features(embedding - self.mean, found, self.signals, alarm=alarm, harm=harm)
         scores = dict(zip(HEADS, (self.heads @ np.append(row, 1.0)).tolist(), strict=True))

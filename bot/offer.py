@@ -123,9 +123,7 @@ class Findings:
     def counted(self, signs: SignList) -> frozenset[str]:
         """The ids of the signs that count in the score."""
         return frozenset(
-            s.sign_id
-            for s in signs.signs
-            if s.sign_id in self.signs and (self.is_abroad or not s.is_abroad_only)
+            s.sign_id for s in signs.signs if s.sign_id in self.signs and (self.is_abroad or not s.is_abroad_only)
         )
 
 
@@ -190,8 +188,7 @@ class OfferChecker:
         """The signs in `text`, which is written in `language`, and what reassures."""
         folded = fold_text(text)
         found = {
-            sign.sign_id: list(islice(find_spans(sign.pattern, folded), MAX_MATCHES))
-            for sign in self._signs.signs
+            sign.sign_id: list(islice(find_spans(sign.pattern, folded), MAX_MATCHES)) for sign in self._signs.signs
         }
         if self._likeness is not None:
             for sign_id, span in self._likeness.find(text):
@@ -263,9 +260,7 @@ class OfferChecker:
         # What is missing comes after what stands in the text.
         return tuple(sorted(signals, key=lambda s: (s.end == 0, s.start, s.end, s.sign_id)))
 
-    def _cite(
-        self, findings: Findings, language: str
-    ) -> tuple[tuple[Citation, ...], Mapping[str, tuple[int, ...]]]:
+    def _cite(self, findings: Findings, language: str) -> tuple[tuple[Citation, ...], Mapping[str, tuple[int, ...]]]:
         if self._quotes is None:
             return (), {}
         signs = [sign for sign in self._signs.signs if sign.sign_id in findings.signs and sign.query]
@@ -284,31 +279,19 @@ class OfferChecker:
         }
         return citations, numbers
 
-    def _contacts_for(
-        self, language: str, nationality: str | None, country: str | None
-    ) -> tuple[Contact, ...]:
+    def _contacts_for(self, language: str, nationality: str | None, country: str | None) -> tuple[Contact, ...]:
         nations = (nationality,) if nationality else _NATIONS.get(language, ())
         found: dict[str, Contact] = {}
         for nation in nations or (None,):
-            for contact in self._contacts.select(
-                nationality=nation, country=country, situation="weighing-offer"
-            ):
-                is_near = contact.country in (nation, country) or (
-                    nation is not None and nation in contact.serves
-                )
+            for contact in self._contacts.select(nationality=nation, country=country, situation="weighing-offer"):
+                is_near = contact.country in (nation, country) or (nation is not None and nation in contact.serves)
                 if is_near and contact.kind in _KINDS:
                     found.setdefault(contact.contact_id, contact)
         ordered = sorted(found.values(), key=lambda c: _KINDS.index(c.kind))
         return tuple(ordered[:MAX_CONTACTS])
 
-    def _notice(
-        self, verdict: Verdict, findings: Findings, language: str, contacts: Sequence[Contact]
-    ) -> str:
-        where = [
-            c.names.get(language) or c.names.get("en") or c.contact_id
-            for c in contacts
-            if c.kind != "consular"
-        ]
+    def _notice(self, verdict: Verdict, findings: Findings, language: str, contacts: Sequence[Contact]) -> str:
+        where = [c.names.get(language) or c.names.get("en") or c.contact_id for c in contacts if c.kind != "consular"]
         looked_for = [
             sign.label(language)
             for sign in self._signs.signs
@@ -356,20 +339,14 @@ class _Quotes:
 def _describing(view: View, sign: Sign, language: str) -> ScoredSentence | None:
     """The sentence of the sign's articles nearest to its query, in the reader's language if there is one."""
     is_chinese = language in ("zh-Hans", "zh-Hant")
-    text = (
-        sign.query.get(language)
-        or (sign.query.get("zh-Hans") if is_chinese else None)
-        or sign.query.get("en")
-    )
+    text = sign.query.get(language) or (sign.query.get("zh-Hans") if is_chinese else None) or sign.query.get("en")
     if text is None:
         return None
     query = view.searcher.query(text, language=language)
     hits = [
         hit
         for hit in view.searcher.search(query, N_CANDIDATES, without=view.withdrawn)
-        if not sign.articles
-        or hit.article.article_id in sign.articles
-        or hit.article.translation_of in sign.articles
+        if not sign.articles or hit.article.article_id in sign.articles or hit.article.translation_of in sign.articles
     ]
     for group in (
         [hit for hit in hits if _reads(hit.article, language)],

@@ -58,9 +58,7 @@ class OfferWeights:
     def score(self, signs: SignList, found: Collection[str], reassuring: Collection[str]) -> float:
         """The chance (0..1) that an advertisement with these signs is false, where half of all are."""
         risk = sum(
-            self.signs.get(sign.sign_id, PRIOR_WEIGHT[sign.strength])
-            for sign in signs.signs
-            if sign.sign_id in found
+            self.signs.get(sign.sign_id, PRIOR_WEIGHT[sign.strength]) for sign in signs.signs if sign.sign_id in found
         )
         calm = sum(self.reassurances.get(key, PRIOR_REASSURANCE) for key in sorted(reassuring))
         return sigmoid(self.bias + risk + max(calm, -MAX_REASSURANCE))

@@ -34,7 +34,5 @@ def read_offers(path: Path) -> list[LabelledOffer]:
                 raise ValueError(f"label '{label}'")
             offers.append(LabelledOffer(record["id"], record["lang"], label == "scam", record["text"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"'{path}', line {n}: needs id, lang, label (scam or honest) and text"
-            ) from error
+            raise ValueError(f"'{path}', line {n}: needs id, lang, label (scam or honest) and text") from error
     return offers

@@ -30,17 +30,13 @@ class PayRules:
     """The part `pay` of signs.yaml."""
 
     def __init__(self, data: Mapping[str, Any]) -> None:
-        self._months: dict[str, float] = {
-            str(code): float(rule["month"]) for code, rule in data["currencies"].items()
-        }
+        self._months: dict[str, float] = {str(code): float(rule["month"]) for code, rule in data["currencies"].items()}
         self._marks: dict[str, re.Pattern[str]] = {
             str(code): _alternatives(rule["marks"]) for code, rule in data["currencies"].items()
         }
         self._by_language = dict(data["by_language"])
         self._scales = {fold_pattern(word): float(factor) for word, factor in data["scales"].items()}
-        self._periods = [
-            (float(rule["months"]), _alternatives(rule["marks"])) for rule in data["periods"].values()
-        ]
+        self._periods = [(float(rule["months"]), _alternatives(rule["marks"])) for rule in data["periods"].values()]
         self._words = _alternatives(data["words"])
 
     @cached_property
@@ -73,9 +69,7 @@ class PayRules:
 
     def _currency(self, before: str, after: str) -> str | None:
         for code, marks in self._marks.items():
-            if re.search(rf"(?:{marks.pattern})\s?$", before) or re.match(
-                rf"\s?\+?(?:{marks.pattern})", after
-            ):
+            if re.search(rf"(?:{marks.pattern})\s?$", before) or re.match(rf"\s?\+?(?:{marks.pattern})", after):
                 return code
         return None
 

@@ -118,9 +118,7 @@ def _pixels(data: bytes) -> NDArray[np.uint8]:
         PictureError: see `read_picture`.
     """
     if len(data) > MAX_PICTURE_BYTES:
-        raise PictureError(
-            "too_large", f"the picture is larger than {MAX_PICTURE_BYTES // 2**20} MB; crop it"
-        )
+        raise PictureError("too_large", f"the picture is larger than {MAX_PICTURE_BYTES // 2**20} MB; crop it")
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
@@ -145,9 +143,7 @@ def _pixels(data: bytes) -> NDArray[np.uint8]:
 
 def _too_many_pixels() -> PictureError:
     limit = MAX_PICTURE_PIXELS // 1_000_000
-    return PictureError(
-        "too_many_pixels", f"the picture has more than {limit} million pixels; make it smaller"
-    )
+    return PictureError("too_many_pixels", f"the picture has more than {limit} million pixels; make it smaller")
 
 
 def _opaque(image: Image.Image) -> Image.Image:

@@ -198,7 +198,8 @@ _SURNAMES = (
 _AFTER_NAME = r"(?=[,，。.;；:：、!！?？\s\n(（]|被|在|去|说|失|的|从|给|今|于|已|还|没|不|和|跟|到|来|现|电话|手机|身份|护照|男|女|$)"
 _NAME = re.compile(
     r"(?:我叫|我的名字(?:是|叫)|本人|名叫|名字(?:是|叫)?|姓名|他叫|她叫|(?:儿子|女儿|弟弟|哥哥|姐姐|妹妹|老公|老婆|丈夫|妻子|孩子|爸爸|妈妈|朋友|同学)"
-    r"(?:的名字)?(?:叫|是))(?:做|：|:|是|\s)*(?P<han>(?![了不他她过人来去什这那])[\u4e00-\u9fff·]{2,4}?)" + _AFTER_NAME
+    r"(?:的名字)?(?:叫|是))(?:做|：|:|是|\s)*(?P<han>(?![了不他她过人来去什这那])[\u4e00-\u9fff·]{2,4}?)"
+    + _AFTER_NAME
     + rf"|(?:我是|我系|是|叫|弟弟|哥哥|姐姐|妹妹|儿子|女儿|老公|老婆|丈夫|妻子|朋友|同学|男友|女友)(?P<sur>[{_SURNAMES}][\u4e00-\u9fff]{{1,2}}?)"
     + _AFTER_NAME
     + r"|(?:my (?:full )?name(?: is|'s|:)|my name|(?:his|her) name is|name ?[:=]|i am called|i'm called|call me|named|tên (?:tôi|em|mình|con|anh|chị|cháu) là"
@@ -211,7 +212,9 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 # «I am Ana Souza» is a name, «I am Kenyan» and «I am here» are not: two capitals tell.
-_I_AM = re.compile(r"\b(?:I am|I'm|This is|Soy|Sou|Я)\s(?P<two>[A-ZÀ-ÝА-Я][a-zà-ÿа-я'’-]{1,20} [A-ZÀ-ÝА-Я][a-zà-ÿа-я'’-]{1,20})")
+_I_AM = re.compile(
+    r"\b(?:I am|I'm|This is|Soy|Sou|Я)\s(?P<two>[A-ZÀ-ÝА-Я][a-zà-ÿа-я'’-]{1,20} [A-ZÀ-ÝА-Я][a-zà-ÿа-я'’-]{1,20})"
+)
 _NOT_NAMES = re.compile(
     r"\b(?:and|i|im|is|am|are|from|in|at|to|was|who|but|he|she|they|my|we|please|help|tolong|saya|aku|dan|dari|di|umur|và|ở|bị|từ|po|at|nasa|taga|na|kutoka|niko|"
     r"e|de|estou|sou|do|da|и|из|я|в|है|और|में|से|হল|এবং|और|입니다|이에요|です|と申します)\b.*$",

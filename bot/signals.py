@@ -64,7 +64,15 @@ class Signals:
             data = load_yaml(path.read_text("utf-8"))
             words = data.pop("words", [])
             return cls([_group(name, record) for name, record in data.items()], words)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+        except (
+            OSError,
+            UnicodeDecodeError,
+            yaml.YAMLError,
+            AttributeError,
+            KeyError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise SignalsError(f"'{path}' is not as the signals should be ({error}); mend it") from error
 
     def find(self, text: str) -> frozenset[str]:

@@ -33,10 +33,7 @@ def fit(findings: Sequence[Findings], labels: Sequence[bool], signs: SignList) -
     sign_ids = [sign.sign_id for sign in signs.signs]
     calm_ids = [r.reassurance_id for r in signs.reassurances]
     x = np.array(
-        [
-            [key in f.counted(signs) for key in sign_ids] + [key in f.reassurances for key in calm_ids]
-            for f in findings
-        ],
+        [[key in f.counted(signs) for key in sign_ids] + [key in f.reassurances for key in calm_ids] for f in findings],
         dtype=np.float64,
     )
     y = np.array(labels, dtype=np.float64)
@@ -96,9 +93,7 @@ def write_weights(weights: OfferWeights, path: Path) -> None:
     path.write_text("\n".join(lines) + "\n", "utf-8")
 
 
-def collect(
-    offers: Sequence[LabelledOffer], signs: SignList, lexicon: Lexicon, embed: Embed | None
-) -> list[Findings]:
+def collect(offers: Sequence[LabelledOffer], signs: SignList, lexicon: Lexicon, embed: Embed | None) -> list[Findings]:
     """What the checker finds in each offer, in order."""
     checker = OfferChecker(signs, lexicon, ContactList(()), embed=embed, weights=OfferWeights.prior(signs))
     return [checker.find(offer.text, offer.language) for offer in offers]

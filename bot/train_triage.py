@@ -57,7 +57,11 @@ def lessons(eval_dir: Path) -> list[Lesson]:
     """All sentences that are learned from."""
     found = []
     for name, sentences in read_examples().items():
-        known = {"emergency": name in _ALARM_CLASSES, "harm": name == "harmful", "self-harm": name == "self_harm"}
+        known = {
+            "emergency": name in _ALARM_CLASSES,
+            "harm": name == "harmful",
+            "self-harm": name == "self_harm",
+        }
         if name in _SITUATION_CLASSES:
             known |= {s: s == _SITUATION_CLASSES[name] for s in SITUATIONS}
         found += [Lesson(sentence, known) for _, sentence in sentences]
@@ -131,7 +135,13 @@ def train(eval_dir: Path, embedder: Embedder, signals: Signals) -> str:
     found = [signals.find(lesson.text) for lesson in learned]
     x = np.stack(
         [
-            features(row - mean, groups, names, alarm=alarm_score(groups, signals), harm=harm_score(groups, signals))
+            features(
+                row - mean,
+                groups,
+                names,
+                alarm=alarm_score(groups, signals),
+                harm=harm_score(groups, signals),
+            )
             for row, groups in zip(embeddings, found, strict=True)
         ]
     )
@@ -172,7 +182,7 @@ def _limit(scores: NDArray[np.float64], y: NDArray[np.float64], false_alarms: fl
     return float(calm[int(false_alarms * len(calm))])
 
 
-def _row(numbers: NDArray[np.floating]) -> str:  # type: ignore[type-arg]
+def _row(numbers: NDArray[np.floating]) -> str:
     return " ".join(f"{number:.4g}" for number in numbers.tolist())
 
 

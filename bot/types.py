@@ -10,7 +10,14 @@ from retrieval.types import Source
 
 Status = Literal["answered", "not_covered", "emergency", "declined"]
 Situation = Literal["weighing-offer", "about-to-travel", "trapped", "family", "returned", "general"]
-SITUATIONS: tuple[Situation, ...] = ("weighing-offer", "about-to-travel", "trapped", "family", "returned", "general")
+SITUATIONS: tuple[Situation, ...] = (
+    "weighing-offer",
+    "about-to-travel",
+    "trapped",
+    "family",
+    "returned",
+    "general",
+)
 
 
 @dataclass(frozen=True, slots=True)

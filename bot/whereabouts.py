@@ -46,7 +46,9 @@ def _named(text: str, column: str) -> list[str]:
 def _patterns(column: str) -> Mapping[str, re.Pattern[str]]:
     data = load_yaml(_FILE.read_text("utf-8"))
     # YAML 1.1 would read the country code NO as false.
-    return {str(country): re.compile("|".join(_name(str(n)) for n in record[column])) for country, record in data.items()}
+    return {
+        str(country): re.compile("|".join(_name(str(n)) for n in record[column])) for country, record in data.items()
+    }
 
 
 def _name(name: str) -> str:

@@ -32,7 +32,10 @@ KINDS = ("news", "guide", "law", "case", "warning", "faq")
 _MARKER = re.compile(r"\[\^([^\]\s]{1,120})\]")
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{1,118}[a-z0-9]")
 # Query parameters that name the reader or the way, not the text.
-_TRACKING = re.compile(r"utm_.*|spm|from|scene|chksm|sessionid|share.*|fbclid|gclid|ref|isappinstalled|mpshare|srcid|version|subscene", re.I)
+_TRACKING = re.compile(
+    r"utm_.*|spm|from|scene|chksm|sessionid|share.*|fbclid|gclid|ref|isappinstalled|mpshare|srcid|version|subscene",
+    re.I,
+)
 
 
 def decode(data: bytes) -> str:
@@ -92,7 +95,8 @@ def read_article_file(path: Path) -> Article:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
             raise ArticleFormatError(
-                f"the file has {size:,} bytes, more than the {MAX_FILE_BYTES:,} an article may have; split it", path=path
+                f"the file has {size:,} bytes, more than the {MAX_FILE_BYTES:,} an article may have; split it",
+                path=path,
             )
         data = path.read_bytes()
     except OSError as error:

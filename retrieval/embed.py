@@ -36,9 +36,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 
-def load_embedder(
-    model: str | None, data_dir: Path, *, progress: Callable[[str], None] | None = None
-) -> Embedder:
+def load_embedder(model: str | None, data_dir: Path, *, progress: Callable[[str], None] | None = None) -> Embedder:
     """Load the configured model, building and exporting what is missing under ``<data_dir>/models``.
 
     OpenVINO serves where it is installed and the model can be exported, else sentence-transformers; `backend`

@@ -123,9 +123,7 @@ def model_files(folder: Path) -> list[tuple[str, Path]]:
     found = []
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        if not path.is_file() or any(
-            part.startswith(".") or part in skipped_folders for part in inside.parts
-        ):
+        if not path.is_file() or any(part.startswith(".") or part in skipped_folders for part in inside.parts):
             continue
         if path.suffix not in skipped_suffixes:
             found.append((inside.as_posix(), path))
@@ -203,13 +201,9 @@ class ExportInfo:
             values["source_files"] = tuple((str(n), int(s), int(t)) for n, s, t in values["source_files"])
             return cls(**values)
         except FileNotFoundError as error:
-            raise EmbedderError(
-                f"no exported model in '{folder}'; run `guitu index build` to make it"
-            ) from error
+            raise EmbedderError(f"no exported model in '{folder}'; run `guitu index build` to make it") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise EmbedderError(
-                f"cannot read '{path}' ({error}); delete '{folder}' to have it made anew"
-            ) from error
+            raise EmbedderError(f"cannot read '{path}' ({error}); delete '{folder}' to have it made anew") from error
 
 
 # -- implementations -----------------------------------------------------------------------------------------
@@ -247,9 +241,7 @@ class OpenVinoEmbedder:
         n_streams = n_streams or max(1, available_cores() // 2)
         try:
             core = openvino.Core()
-            self.precision = (
-                "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
-            )
+            self.precision = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
             compiled = core.compile_model(
                 str(folder / "model.xml"),
                 "CPU",
@@ -262,8 +254,7 @@ class OpenVinoEmbedder:
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # both libraries raise bare exceptions of many kinds
             raise EmbedderError(
-                f"cannot load the exported model in '{folder}' ({_first_line(error)}); "
-                "delete it to have it made anew"
+                f"cannot load the exported model in '{folder}' ({_first_line(error)}); delete it to have it made anew"
             ) from error
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.info.max_tokens)
@@ -339,9 +330,7 @@ class SentenceTransformerEmbedder:
 
     backend = "sentence-transformers"
 
-    def __init__(
-        self, path_or_name: Path | str, *, name: str | None = None, backend_reason: str = "asked for"
-    ) -> None:
+    def __init__(self, path_or_name: Path | str, *, name: str | None = None, backend_reason: str = "asked for") -> None:
         """Load a model, from a folder or from the hub (`locate_model`).
 
         Raises:
@@ -382,9 +371,7 @@ class SentenceTransformerEmbedder:
             return np.empty((0, self.dim), np.float32)
         cleaned = [clean_text(text, self._max_chars) for text in texts]
         with self._lock:
-            return to_unit_rows(
-                encode(cleaned, batch_size=16, show_progress_bar=False, convert_to_numpy=True)
-            )
+            return to_unit_rows(encode(cleaned, batch_size=16, show_progress_bar=False, convert_to_numpy=True))
 
 
 class HashEmbedder:
@@ -505,15 +492,12 @@ def locate_model(path_or_name: Path | str) -> Path:
     if folder.is_dir():
         if not (folder / "modules.json").is_file() and not (folder / "config.json").is_file():
             raise EmbedderError(
-                f"'{folder}' is no sentence-transformers folder (no modules.json); "
-                "set GUITU_MODEL to one that is"
+                f"'{folder}' is no sentence-transformers folder (no modules.json); set GUITU_MODEL to one that is"
             )
         return folder
     name = str(path_or_name)
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
-        raise EmbedderError(
-            f"no model folder '{name}'; set GUITU_MODEL to a sentence-transformers folder or hub name"
-        )
+        raise EmbedderError(f"no model folder '{name}'; set GUITU_MODEL to a sentence-transformers folder or hub name")
     from huggingface_hub import snapshot_download
 
     unused = ["onnx/*", "openvino/*", "*.onnx", "*.h5", "*.msgpack", "*.ot", "*.gguf"]
@@ -544,9 +528,7 @@ def load_sentence_transformer(folder: Path) -> Any:
     try:
         return SentenceTransformer(str(folder), local_files_only=True).eval()
     except Exception as error:  # each model class fails in its own way
-        raise EmbedderError(
-            f"cannot load the model in '{folder}' ({_first_line(error)}); check the folder"
-        ) from error
+        raise EmbedderError(f"cannot load the model in '{folder}' ({_first_line(error)}); check the folder") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -126,15 +126,15 @@ def _records(path: Path) -> list[dict[str, Any]]:
                     raise CorpusError(f"{path}:{number}: not a JSON record with '_id'") from None
                 records.append(record)
     except (OSError, UnicodeDecodeError) as error:
-        raise CorpusError(f"'{path}' cannot be read; a BEIR folder has corpus.jsonl, queries.jsonl and qrels/") from error
+        raise CorpusError(
+            f"'{path}' cannot be read; a BEIR folder has corpus.jsonl, queries.jsonl and qrels/"
+        ) from error
     if not records:
         raise CorpusError(f"'{path}' is empty")
     return records
 
 
-def _qrels(
-    path: Path, queries: Mapping[str, str], texts: Mapping[str, tuple[str, str]]
-) -> dict[str, dict[str, int]]:
+def _qrels(path: Path, queries: Mapping[str, str], texts: Mapping[str, tuple[str, str]]) -> dict[str, dict[str, int]]:
     try:
         rows = list(csv.reader(path.read_text("utf-8").splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
     except (OSError, UnicodeDecodeError) as error:

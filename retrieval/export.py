@@ -180,9 +180,7 @@ def _convert(model: Any) -> Any:
             )
             return openvino.convert_model(exported)
     except Exception as error:  # whatever a model does that cannot be expressed
-        raise EmbedderError(
-            f"model cannot be exported: {type(error).__name__}: {str(error)[:200]}"
-        ) from error
+        raise EmbedderError(f"model cannot be exported: {type(error).__name__}: {str(error)[:200]}") from error
     finally:
         for logger, level in zip(torch_loggers, levels, strict=True):
             logger.setLevel(level)

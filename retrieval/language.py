@@ -12,9 +12,30 @@ if TYPE_CHECKING:
     from lingua import LanguageDetector
 
 # Languages of the interface (CONTRACT), in the order in which they are offered.
-LANGUAGES = (
-    ["zh-Hans", "zh-Hant", "en", "vi", "th", "id", "ms", "my", "km", "lo", "ja", "ko", "tl", "hi", "bn", "ne", "si", "ur", "sw", "am", "pt", "ru"]
-)
+LANGUAGES = [
+    "zh-Hans",
+    "zh-Hant",
+    "en",
+    "vi",
+    "th",
+    "id",
+    "ms",
+    "my",
+    "km",
+    "lo",
+    "ja",
+    "ko",
+    "tl",
+    "hi",
+    "bn",
+    "ne",
+    "si",
+    "ur",
+    "sw",
+    "am",
+    "pt",
+    "ru",
+]
 
 # Scripts that only one of our languages uses. The order matters: kana before Han.
 _SCRIPTS = (

@@ -55,12 +55,18 @@ class Lexicon:
             raise CorpusError(f"'{path}' cannot be read as YAML; mend it") from error
         if not isinstance(data, dict):
             raise CorpusError(f"'{path}' must hold the lists places, slang and institutions")
-        return cls(_entry(group, record, path) for group in ("places", "slang", "institutions") for record in data.get(group) or [])
+        return cls(
+            _entry(group, record, path)
+            for group in ("places", "slang", "institutions")
+            for record in data.get(group) or []
+        )
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of what the entries are called: it changes when an index must be built anew."""
-        names = sorted(f"{form}\t{entry.group}:{entry.entry_id}" for form, found in self._by_name.items() for entry in found)
+        names = sorted(
+            f"{form}\t{entry.group}:{entry.entry_id}" for form, found in self._by_name.items() for entry in found
+        )
         return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
     @cached_property

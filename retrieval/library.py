@@ -61,7 +61,9 @@ class Library:
                     continue
                 earlier = found.get(article.article_id)
                 if earlier and folder == self._corpus_articles:
-                    raise CorpusError(f"'{path}' and '{earlier[1]}' have the same id '{article.article_id}'; rename one")
+                    raise CorpusError(
+                        f"'{path}' and '{earlier[1]}' have the same id '{article.article_id}'; rename one"
+                    )
                 # An operator's newer version of a corpus article takes its place.
                 found[article.article_id] = (article, path)
         withdrawn = self.withdrawn()
@@ -104,7 +106,9 @@ class Library:
                 write_atomically(self._added_dir / f"{article.article_id}.md", data)
             except OSError as error:
                 known.remove(article)
-                return IngestOutcome(source, "rejected", reason=f"cannot write to '{self._added_dir}' ({error.strerror})")
+                return IngestOutcome(
+                    source, "rejected", reason=f"cannot write to '{self._added_dir}' ({error.strerror})"
+                )
         return IngestOutcome(
             source,
             "updated" if earlier is not None else "added",
@@ -173,4 +177,9 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def _is_same(one: Article, other: Article) -> bool:
-    return (one.text, one.title, one.publisher, one.published) == (other.text, other.title, other.publisher, other.published)
+    return (one.text, one.title, one.publisher, one.published) == (
+        other.text,
+        other.title,
+        other.publisher,
+        other.published,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ class Searcher:
         bounds = np.searchsorted(
             [row.passage_row for row in self.index.sentences], np.arange(len(self.index.passages) + 1)
         )
-        return [range(int(a), int(b)) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        return [range(int(a), int(b)) for a, b in itertools.pairwise(bounds)]
 
     @cached_property
     def _row_of(self) -> dict[str, int]:

@@ -342,7 +342,10 @@ def _file_digest(path: Path) -> str:
 
 def _same_model(manifest: Mapping[str, Any], embedder: Embedder) -> bool:
     model = manifest.get("model")
-    return isinstance(model, dict) and (model.get("digest"), model.get("dim")) == (embedder.digest, embedder.dim)
+    return isinstance(model, dict) and (model.get("digest"), model.get("dim")) == (
+        embedder.digest,
+        embedder.dim,
+    )
 
 
 def _row_key(text: str) -> str:

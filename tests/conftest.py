@@ -127,9 +127,7 @@ def _no_outside_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def guarded(real: Callable[..., Any]) -> Callable[..., Any]:
         def connect(self: socket.socket, address: Any) -> Any:
             if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(address[0]):
-                raise RuntimeError(
-                    f"a test tried to connect to {address!r}; only this machine may be reached"
-                )
+                raise RuntimeError(f"a test tried to connect to {address!r}; only this machine may be reached")
             return real(self, address)
 
         return connect

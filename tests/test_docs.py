@@ -51,9 +51,7 @@ def commands() -> list[str]:
 
 
 def test_the_help_lists_commands() -> None:
-    assert {"serve", "ask", "check-offer", "ingest", "index", "search", "evaluate", "corpus"} <= set(
-        commands()
-    )
+    assert {"serve", "ask", "check-offer", "ingest", "index", "search", "evaluate", "corpus"} <= set(commands())
 
 
 @pytest.mark.parametrize("command", commands())
@@ -72,9 +70,7 @@ def test_the_readme_names_the_actions_too(command: str) -> None:
     actions = re.search(r"\{([a-z,]+)\}", helped(command))
     assert actions
     (row,) = [line for line in README.splitlines() if line.startswith(f"| `guitu {command}")]
-    missing = [
-        action for action in actions[1].split(",") if f" {action}`" not in row and f"`{action}`" not in row
-    ]
+    missing = [action for action in actions[1].split(",") if f" {action}`" not in row and f"`{action}`" not in row]
     assert missing == []
 
 
@@ -131,12 +127,7 @@ def test_every_package_is_pinned_and_has_a_reason(pin: str) -> None:
 def test_no_package_is_explained_that_is_not_there() -> None:
     _, _, section = CONTRIBUTING.partition("## Packages and why")
     pinned = {re.split(r"[\[=]", pin)[0] for pin in PINNED}
-    named = {
-        package
-        for cell in rows(section)
-        if cell != "Package"
-        for package in re.findall(r"[A-Za-z][\w-]*", cell)
-    }
+    named = {package for cell in rows(section) if cell != "Package" for package in re.findall(r"[A-Za-z][\w-]*", cell)}
     assert len(named) > 20
     assert named == pinned
 

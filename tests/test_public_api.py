@@ -53,9 +53,7 @@ def test_a_name_that_is_not_there() -> None:
 
 def test_star_import_gives_the_list() -> None:
     code = "from retrieval import *; import retrieval; print(set(retrieval.__all__) <= set(globals()))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
 
 

@@ -45,23 +45,17 @@ def add_parser(subparsers: Any) -> None:
     """Adds `channels` to the command line."""
     channels = subparsers.add_parser("channels", help="messaging platforms: check accounts, try one out")
     commands = channels.add_subparsers(dest="channels_command", required=True)
-    check = commands.add_parser(
-        "check", help="verify the settings of each account, and print what to enter where"
-    )
+    check = commands.add_parser("check", help="verify the settings of each account, and print what to enter where")
     check.add_argument("--offline", action="store_true", help="do not ask the platforms")
     check.add_argument("--settings", action="store_true", help="print the table of all settings instead")
-    simulate = commands.add_parser(
-        "simulate", help="post a signed message to a running server and show the reply"
-    )
+    simulate = commands.add_parser("simulate", help="post a signed message to a running server and show the reply")
     simulate.add_argument("platform", choices=sorted(ADAPTERS))
     simulate.add_argument("text")
     simulate.add_argument("--account", help="which account, where the platform has several")
     simulate.add_argument("--server", default="http://127.0.0.1:8000", help="address of the running server")
 
 
-def run(
-    options: argparse.Namespace, environ: Mapping[str, str], data: Path, *, out: TextIO | None = None
-) -> int:
+def run(options: argparse.Namespace, environ: Mapping[str, str], data: Path, *, out: TextIO | None = None) -> int:
     """Runs `guitu channels …`; gives the exit status. `environ` holds the settings, `.env` included."""
     out = out or sys.stdout
     try:
@@ -117,9 +111,7 @@ async def _check(settings: ChannelSettings, *, is_offline: bool, out: TextIO) ->
 def _tally(connection: Connection, account: Account) -> str:
     """What the operator has to know of an account: what waits, and what did not arrive."""
     mine = outbox.c.channel == account.platform, outbox.c.account == account.name
-    rows = connection.execute(
-        select(outbox.c.state, func.count()).where(*mine).group_by(outbox.c.state)
-    ).all()
+    rows = connection.execute(select(outbox.c.state, func.count()).where(*mine).group_by(outbox.c.state)).all()
     counts: dict[str, int] = {row[0]: row[1] for row in rows}
     open_query = select(func.count()).where(
         events.c.channel == account.platform,
@@ -185,9 +177,7 @@ def _pick(settings: ChannelSettings, adapter: ChannelAdapter, name: str | None) 
         return found[0]
     if found:
         raise ChannelError(f"choose with --account: {', '.join(one.name for one in found)}")
-    needed = ", ".join(
-        setting_name(adapter, name or "main", one.name) for one in adapter.settings if one.required
-    )
+    needed = ", ".join(setting_name(adapter, name or "main", one.name) for one in adapter.settings if one.required)
     raise ChannelError(f"{adapter.title} has no such account; set {needed}")
 
 
@@ -198,15 +188,11 @@ def _opened(body: bytes, account: Account) -> str:
         fields = read_fields(body)
         if "Encrypt" in fields:
             receive_id = account.get("APP_ID") or account.get("CORP_ID")
-            fields = read_fields(
-                open_envelope(account.get("AES_KEY"), fields["Encrypt"], receive_id).encode()
-            )
+            fields = read_fields(open_envelope(account.get("AES_KEY"), fields["Encrypt"], receive_id).encode())
         if "Content" in fields:
             return fields["Content"]
         replies = read_json(body).get("replies")
-        return (
-            "\n".join(str(reply.get("text", "")) for reply in replies) if isinstance(replies, list) else text
-        )
+        return "\n".join(str(reply.get("text", "")) for reply in replies) if isinstance(replies, list) else text
     except ChannelError:
         return text
 

@@ -41,7 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"guitu: {error}", file=sys.stderr)
             return 1
         logging.getLogger(__name__).debug("unexpected", exc_info=error)
-        print(f"guitu: unexpected {type(error).__name__}: {error}; set GUITU_DEBUG=1 to see where", file=sys.stderr)
+        print(
+            f"guitu: unexpected {type(error).__name__}: {error}; set GUITU_DEBUG=1 to see where",
+            file=sys.stderr,
+        )
         if os.environ.get("GUITU_DEBUG"):
             raise
         return 1
@@ -57,7 +60,9 @@ def _expected() -> tuple[type[Exception], ...]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="guitu", description="归途 Guitu: quoted, cited answers about job scams abroad.")
+    parser = argparse.ArgumentParser(
+        prog="guitu", description="归途 Guitu: quoted, cited answers about job scams abroad."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
@@ -231,9 +236,7 @@ def _ask(arguments: argparse.Namespace) -> int:
     from web.terminal import show_answer
 
     service = _ready_service()
-    question = read_question(
-        arguments.question, language=arguments.lang, max_chars=service.settings.max_question_chars
-    )
+    question = read_question(arguments.question, language=arguments.lang, max_chars=service.settings.max_question_chars)
     answer, conversation = service.answerer.answer(question, Conversation("cli"))
     body = answer_json(answer, conversation.conversation_id, service.settings.contact_max_age_days)
     print(_as_json(body) if arguments.json else show_answer(body))
@@ -345,7 +348,9 @@ def _search(arguments: argparse.Namespace) -> int:
         print(_as_json(rows))
     else:
         for hit in hits:
-            print(f"{hit.rank}. {hit.score:.3f} (cosine {hit.cosine:.3f}, lexical {hit.lexical:.3f}) {hit.passage.passage_id}")
+            print(
+                f"{hit.rank}. {hit.score:.3f} (cosine {hit.cosine:.3f}, lexical {hit.lexical:.3f}) {hit.passage.passage_id}"
+            )
             print(f"   {hit.article.title} {hit.passage.heading}".rstrip())
             print(f"   {hit.passage.text[:160]}".replace("\n", " "))
     return 0

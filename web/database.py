@@ -262,9 +262,7 @@ class Database:
                 for name, value in (("key_check", self.vault.key_check), ("instance", uuid.uuid4().hex)):
                     insert = insert_into(connection, facts).values(name=name, value=value)
                     connection.execute(insert.on_conflict_do_nothing())
-                found = {
-                    row.name: row.value for row in connection.execute(select(facts.c.name, facts.c.value))
-                }
+                found = {row.name: row.value for row in connection.execute(select(facts.c.name, facts.c.value))}
         except SQLAlchemyError as error:
             raise StoreError(f"the database cannot be opened: {type(error).__name__}") from error
         if not secrets.compare_digest(found["key_check"], self.vault.key_check):

@@ -165,13 +165,9 @@ class ChannelService:
             asyncio.create_task(self._forever("answer", self._answer_round, self._answer_wake, POLL_S)),
             asyncio.create_task(self._forever("send", self._send_round, self._send_wake, POLL_S)),
             asyncio.create_task(self._forever("pull", self._pull_round, self._pull_wake, POLL_S)),
-            asyncio.create_task(
-                self._forever("renew", self._renew_round, asyncio.Event(), self._lease_s / 3)
-            ),
+            asyncio.create_task(self._forever("renew", self._renew_round, asyncio.Event(), self._lease_s / 3)),
             asyncio.create_task(self._forever("sweep", self._sweep_round, asyncio.Event(), SWEEP_S)),
-            asyncio.create_task(
-                self._forever("reconcile", self._reconcile_round, asyncio.Event(), RECONCILE_S)
-            ),
+            asyncio.create_task(self._forever("reconcile", self._reconcile_round, asyncio.Event(), RECONCILE_S)),
         ]
 
     async def open_only(self) -> None:
@@ -188,9 +184,7 @@ class ChannelService:
         logging.getLogger("httpx").setLevel(logging.WARNING)
         if self._http is None:
             limits = httpx.Limits(max_connections=64, max_keepalive_connections=32)
-            self._http = httpx.AsyncClient(
-                timeout=httpx.Timeout(10.0, connect=5.0), limits=limits, trust_env=False
-            )
+            self._http = httpx.AsyncClient(timeout=httpx.Timeout(10.0, connect=5.0), limits=limits, trust_env=False)
 
     async def close_only(self) -> None:
         """Closes what `open_only` opened."""
@@ -312,9 +306,7 @@ class ChannelService:
         for receipt in receipts:
             self.counts["received" if receipt.is_new else "repeated"] += 1
             if receipt.is_leased:
-                leased = Leased(
-                    receipt.event_id, self.inbox.conversation_key(receipt.inbound), receipt.inbound, 1
-                )
+                leased = Leased(receipt.event_id, self.inbox.conversation_key(receipt.inbound), receipt.inbound, 1)
                 self._answering.add(leased.event_id)
                 self._spawn(self._answer(leased))
         waiting = [one.event_id for one in receipts if one.state == "new"]
@@ -395,9 +387,7 @@ class ChannelService:
         state = receipt.state
         while True:
             if state == "answered":
-                parts = await self.database.run(
-                    lambda c: self.outbox.claim(c, receipt.event_id, self._clock())
-                )
+                parts = await self.database.run(lambda c: self.outbox.claim(c, receipt.event_id, self._clock()))
                 return parts or []
             if state not in ("new", "leased"):
                 return []
@@ -428,9 +418,7 @@ class ChannelService:
         if free <= 0:
             return False
         now = self._clock()
-        found = await self.database.run(
-            lambda c: self.inbox.lease(c, now=now, limit=free, channels=self._channels)
-        )
+        found = await self.database.run(lambda c: self.inbox.lease(c, now=now, limit=free, channels=self._channels))
         if not found and not self._answering:
             self._unleased.clear()  # whatever it was, another process has it
         for leased in found:
@@ -450,9 +438,7 @@ class ChannelService:
             # The lease ends by itself, and the message is taken again.
             logger.warning("event %d: %s", leased.event_id, error)
         except Exception as error:
-            logger.error(
-                "event %d: no answer stored: %s", leased.event_id, type(error).__name__, exc_info=True
-            )
+            logger.error("event %d: no answer stored: %s", leased.event_id, type(error).__name__, exc_info=True)
         finally:
             self._answering.discard(leased.event_id)
             for waiter in self._waiters.get(leased.event_id, ()):
@@ -496,9 +482,7 @@ class ChannelService:
             if reply.answer.situation == "trapped" and not is_watched:
                 is_watched = True
                 connection.execute(
-                    update(conversations)
-                    .where(conversations.c.key == leased.conversation)
-                    .values(is_watched=True)
+                    update(conversations).where(conversations.c.key == leased.conversation).values(is_watched=True)
                 )
             token = secrets.token_urlsafe(16)
             out = answer_outbound(
@@ -515,10 +499,7 @@ class ChannelService:
         passive_until = connection.execute(
             select(events.c.passive_until).where(events.c.id == leased.event_id)
         ).scalar_one()
-        modes = [
-            replace(mode, until=passive_until) if mode.mode == "passive" else mode
-            for mode in inbound.reply.modes
-        ]
+        modes = [replace(mode, until=passive_until) if mode.mode == "passive" else mode for mode in inbound.reply.modes]
         mode = next((one for one in modes if one.until > now), None)
         is_handed = mode is not None and mode.mode == "passive" and self._has_waiter(leased.event_id)
         max_parts = adapter.caps.max_parts
@@ -545,9 +526,7 @@ class ChannelService:
         return [part for row in rows for part in row] if is_handed else None
 
     def _language(self, adapter: ChannelAdapter, inbound: Inbound) -> str:
-        account = self._accounts.get(
-            (inbound.channel, inbound.account), Account(inbound.channel, inbound.account, {})
-        )
+        account = self._accounts.get((inbound.channel, inbound.account), Account(inbound.channel, inbound.account, {}))
         default = "zh-Hans" if inbound.channel in ("wechat", "wechat_kf", "wecom") else "en"
         return adapter.language(account, inbound.lang_hint, default)
 
@@ -566,9 +545,7 @@ class ChannelService:
         if inbound.kind == "follow" or is_greeting:
             return Reply(say(phrase("greeting", language), language))
         if word in FETCH_WORDS:
-            held = await self.database.run(
-                lambda c: self.outbox.held(c, leased.conversation, is_asked_for=True)
-            )
+            held = await self.database.run(lambda c: self.outbox.held(c, leased.conversation, is_asked_for=True))
             if held:
                 return Reply(fetches_held=True)
         if leased.tries > MAX_TRIES:
@@ -603,9 +580,7 @@ class ChannelService:
             else:
                 checker, caption = self._offer_checker, text or None
                 return Reply(
-                    await self._in_thread(
-                        lambda: checker.check_offer(caption, image, lang_hint=inbound.lang_hint)
-                    )
+                    await self._in_thread(lambda: checker.check_offer(caption, image, lang_hint=inbound.lang_hint))
                 )
         if inbound.kind == "location":
             text = phrase("location", language).replace("{place}", text or "?")
@@ -646,9 +621,7 @@ class ChannelService:
         if free <= 0 or self._is_stopping:
             return False
         now = self._clock()
-        jobs = await self.database.run(
-            lambda c: self.outbox.pick(c, now=now, limit=free, channels=self._channels)
-        )
+        jobs = await self.database.run(lambda c: self.outbox.pick(c, now=now, limit=free, channels=self._channels))
         for job in jobs:
             self._sending.add(job.outbox_id)
             self._spawn(self._send(job))
@@ -723,9 +696,7 @@ class ChannelService:
                 pulled = await adapter.pull(stream, value, token, self._context(account))
             except TokenError as error:
                 logger.warning("%s/%s: cannot fetch messages: %s", channel, account_name, error.code)
-                await self.database.run(
-                    lambda c: self._put_cursor(c, found, next_at=self._clock() + 15.0, wakes=None)
-                )
+                await self.database.run(lambda c: self._put_cursor(c, found, next_at=self._clock() + 15.0, wakes=None))
                 return True
             if pulled is None:
                 break
@@ -776,9 +747,7 @@ class ChannelService:
         now = self._clock()
         moved = connection.execute(
             update(cursors)
-            .where(
-                *_cursor_key(*found[:3]), cursors.c.lease_owner == self._owner, cursors.c.value == old_cursor
-            )
+            .where(*_cursor_key(*found[:3]), cursors.c.lease_owner == self._owner, cursors.c.value == old_cursor)
             .values(value=page.cursor, lease_until=now + self._lease_s)
         ).rowcount
         if not moved:
@@ -831,9 +800,7 @@ class ChannelService:
             self.inbox.clean(connection, now)
             # Streams are fetched now and then even without a call, which may have been lost.
             connection.execute(
-                update(cursors)
-                .where(cursors.c.wakes == 0, cursors.c.pulled_at < now - RECONCILE_S / 2)
-                .values(wakes=1)
+                update(cursors).where(cursors.c.wakes == 0, cursors.c.pulled_at < now - RECONCILE_S / 2).values(wakes=1)
             )
             return self.inbox.oldest_open_s(connection, now)
 
@@ -865,9 +832,7 @@ class ChannelService:
     # --- the operator's view
     # ------------------------------------------------------------------------------------
 
-    def find_answer(
-        self, connection: Connection, channel: str, account: str, dedupe: str
-    ) -> tuple[str, list[str]]:
+    def find_answer(self, connection: Connection, channel: str, account: str, dedupe: str) -> tuple[str, list[str]]:
         """The state of a message by the platform's key, and what is or was sent; for `guitu channels
         simulate`.
         """
@@ -961,12 +926,8 @@ def log_accounts(settings: ChannelSettings) -> None:
         why = "; ".join([f"set {name}" for name in one.missing] + list(one.problems))
         logger.error("/hooks/%s/%s is NOT routed: %s", one.platform, one.name, why)
     for adapter in ADAPTERS.values():
-        if not by_platform[adapter.name] and not any(
-            one.platform == adapter.name for one in settings.incomplete
-        ):
-            needed = ", ".join(
-                setting_name(adapter, "<account>", one.name) for one in adapter.settings if one.required
-            )
+        if not by_platform[adapter.name] and not any(one.platform == adapter.name for one in settings.incomplete):
+            needed = ", ".join(setting_name(adapter, "<account>", one.name) for one in adapter.settings if one.required)
             logger.info(
                 "%s is not routed: no account; set %s",
                 adapter.title,

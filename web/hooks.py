@@ -84,8 +84,7 @@ async def answer_page(request: Request, token: str) -> Response:
         "Cache-Control": "no-store",
         "Referrer-Policy": "no-referrer",
         "X-Robots-Tag": "noindex",
-        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
-        "form-action 'none'",
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
     }
     if page is None:
         return PlainTextResponse("", 404, headers=headers)

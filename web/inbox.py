@@ -59,9 +59,7 @@ class Inbox:
         """The keyed hash of the platform's id of a message, "" where it has none."""
         if not inbound.message_ref:
             return ""
-        return self._vault.hide(
-            "message", inbound.channel, inbound.account, inbound.conversation, inbound.message_ref
-        )
+        return self._vault.hide("message", inbound.channel, inbound.account, inbound.conversation, inbound.message_ref)
 
     def receive(
         self, connection: Connection, inbounds: Sequence[Inbound], *, now: float, may_lease: bool
@@ -71,9 +69,7 @@ class Inbox:
         fresh: dict[str, Inbound] = {}
         for inbound in inbounds:
             key = self.conversation_key(inbound)
-            passive_until = max(
-                (mode.until for mode in inbound.reply.modes if mode.mode == "passive"), default=0.0
-            )
+            passive_until = max((mode.until for mode in inbound.reply.modes if mode.mode == "passive"), default=0.0)
             state = "noted" if inbound.kind in ("unfollow", "unsend") else "new"
             values = {
                 "channel": inbound.channel,
@@ -153,9 +149,7 @@ class Inbox:
             )
         )
 
-    def lease(
-        self, connection: Connection, *, now: float, limit: int, channels: Sequence[str]
-    ) -> list[Leased]:
+    def lease(self, connection: Connection, *, now: float, limit: int, channels: Sequence[str]) -> list[Leased]:
         """Messages that wait for an answer, oldest first, never two of one conversation at a time."""
         earlier = events.alias()
         waiting = or_(events.c.state == "new", and_(events.c.state == "leased", events.c.lease_until < now))
@@ -174,15 +168,12 @@ class Inbox:
         if rows:
             self._lease(connection, [row.id for row in rows], now)
         return [
-            Leased(row.id, row.conversation, read_inbound(self._vault.open(row.body)), row.tries + 1)
-            for row in rows
+            Leased(row.id, row.conversation, read_inbound(self._vault.open(row.body)), row.tries + 1) for row in rows
         ]
 
     def renew(self, connection: Connection, event_id: int, now: float) -> None:
         """Keeps a message that is still being answered."""
-        mine = (
-            (events.c.id == event_id) & (events.c.state == "leased") & (events.c.lease_owner == self._owner)
-        )
+        mine = (events.c.id == event_id) & (events.c.state == "leased") & (events.c.lease_owner == self._owner)
         connection.execute(update(events).where(mine).values(lease_until=now + self._lease_s))
 
     def release_all(self, connection: Connection, *, is_alone: bool) -> int:
@@ -193,12 +184,8 @@ class Inbox:
 
     def close(self, connection: Connection, event_id: int, state: Literal["answered", "noted"]) -> bool:
         """Marks a message that we hold as done; False where another worker took it over."""
-        mine = (
-            (events.c.id == event_id) & (events.c.state == "leased") & (events.c.lease_owner == self._owner)
-        )
-        return (
-            connection.execute(update(events).where(mine).values(state=state, lease_until=0.0)).rowcount == 1
-        )
+        mine = (events.c.id == event_id) & (events.c.state == "leased") & (events.c.lease_owner == self._owner)
+        return connection.execute(update(events).where(mine).values(state=state, lease_until=0.0)).rowcount == 1
 
     def forget(self, connection: Connection, conversation: str) -> None:
         """Deletes what we hold of a person; the keyed hashes that stop repeats stay their 30 days."""
@@ -230,9 +217,7 @@ class Inbox:
         if not event_ids:
             return
         connection.execute(
-            update(events)
-            .where(events.c.id.in_(event_ids), events.c.state.in_(OPEN))
-            .values(state="withdrawn")
+            update(events).where(events.c.id.in_(event_ids), events.c.state.in_(OPEN)).values(state="withdrawn")
         )
         connection.execute(update(events).where(events.c.id.in_(event_ids)).values(body=None))
         connection.execute(
@@ -257,18 +242,14 @@ class Inbox:
             lease_owner="",
         )
         again = {"wakes": cursors.c.wakes + 1, "token": sealed, "next_at": 0.0}
-        connection.execute(
-            insert.on_conflict_do_update(index_elements=["channel", "account", "stream"], set_=again)
-        )
+        connection.execute(insert.on_conflict_do_update(index_elements=["channel", "account", "stream"], set_=again))
 
     def clean(self, connection: Connection, now: float) -> None:
         """Clears bodies after 7 days and keys after 30; what a person is owed stays as long as its body."""
         old = now - KEEP_BODIES_S
         settled = events.c.state.not_in(OPEN)
         connection.execute(
-            update(events)
-            .where(events.c.first_at < old, events.c.body.is_not(None), settled)
-            .values(body=None)
+            update(events).where(events.c.first_at < old, events.c.body.is_not(None), settled).values(body=None)
         )
         connection.execute(
             update(outbox)
@@ -276,9 +257,7 @@ class Inbox:
             .values(state="gave_up", code="too old")
         )
         connection.execute(
-            update(outbox)
-            .where(outbox.c.created_at < old, outbox.c.payload.is_not(None))
-            .values(payload=None)
+            update(outbox).where(outbox.c.created_at < old, outbox.c.payload.is_not(None)).values(payload=None)
         )
         connection.execute(delete(pages).where(pages.c.created_at < old))
         connection.execute(delete(events).where(events.c.last_at < now - KEEP_KEYS_S, settled))
@@ -286,7 +265,5 @@ class Inbox:
 
     def oldest_open_s(self, connection: Connection, now: float) -> float:
         """How long the oldest message without an answer has waited."""
-        oldest = connection.execute(
-            select(func.min(events.c.first_at)).where(events.c.state.in_(OPEN))
-        ).scalar()
+        oldest = connection.execute(select(func.min(events.c.first_at)).where(events.c.state.in_(OPEN))).scalar()
         return 0.0 if oldest is None else max(now - oldest, 0.0)

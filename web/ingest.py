@@ -67,7 +67,9 @@ def _fetch(url: str) -> bytes:
     try:
         with httpx.stream("GET", url, follow_redirects=True, timeout=FETCH_TIMEOUT_S) as response:
             if response.status_code != 200:
-                raise _FetchError(f"the address answered {response.status_code}; open it in a browser and save the text")
+                raise _FetchError(
+                    f"the address answered {response.status_code}; open it in a browser and save the text"
+                )
             kind = response.headers.get("content-type", "")
             if not kind.startswith(("text/", "application/xhtml")):
                 raise _FetchError(f"the address holds {kind.split(';')[0] or 'no text'}, not a page")

@@ -16,7 +16,16 @@ MAX_BODY_BYTES = 9_000_000
 MAX_JSON_BYTES = 200_000
 _MAX_ADDRESSES = 50_000
 # Never limited: what a person in danger needs, and what watches the server.
-_FREE_PATHS = ("/healthz", "/readyz", "/metrics", "/hooks/", "/static/", "/widget.js", "/v1/contacts", "/contacts")
+_FREE_PATHS = (
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/hooks/",
+    "/static/",
+    "/widget.js",
+    "/v1/contacts",
+    "/contacts",
+)
 
 
 class TokenBuckets:

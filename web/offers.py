@@ -35,7 +35,9 @@ async def check_offer(request: Request) -> Response:
                 raise HTTPException(422, f"'text': longer than {MAX_OFFER_CHARS} characters; shorten it")
             report = await run_in_threadpool(service.offers.check, body.text, language=known_language(body.lang))
     metrics.count("offers", verdict=report.verdict)
-    return JSONResponse(offer_json(report, service.settings.contact_max_age_days), headers={"Cache-Control": "no-store"})
+    return JSONResponse(
+        offer_json(report, service.settings.contact_max_age_days), headers={"Cache-Control": "no-store"}
+    )
 
 
 async def _from_picture(request: Request, service: Service) -> OfferReport:

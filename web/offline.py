@@ -44,9 +44,7 @@ def offline_bundle(
     own = [article for article in articles if article.is_own]
     fallback = "zh-Hans" if language.startswith("zh") else "en"
     readable = [a for a in own if a.language == language] or [a for a in own if a.language == fallback]
-    numbers = [
-        contact_json(c, language, max_age_days) for c in contacts.contacts if {*SITUATIONS} & {*c.situations}
-    ]
+    numbers = [contact_json(c, language, max_age_days) for c in contacts.contacts if {*SITUATIONS} & {*c.situations}]
     return {
         "date": today.isoformat(),
         "language": language,

@@ -52,9 +52,7 @@ class Held:
 class Outbox:
     """Functions on a connection; the caller decides what shares a transaction."""
 
-    def __init__(
-        self, database: Database, owner: str, adapters: Mapping[str, ChannelAdapter], *, lease_s: float
-    ):
+    def __init__(self, database: Database, owner: str, adapters: Mapping[str, ChannelAdapter], *, lease_s: float):
         self._database = database
         self._vault = database.vault
         self._owner = owner
@@ -124,9 +122,7 @@ class Outbox:
         """Notes that held messages go out as part of the answer to a newer one."""
         ids = [one.outbox_id for one in held]
         connection.execute(
-            update(outbox)
-            .where(outbox.c.id.in_(ids))
-            .values(state="moved", payload=None, code=f"to {event_id}")
+            update(outbox).where(outbox.c.id.in_(ids)).values(state="moved", payload=None, code=f"to {event_id}")
         )
 
     def claim(self, connection: Connection, event_id: int, now: float) -> list[Part] | None:
@@ -196,9 +192,7 @@ class Outbox:
     def _prepare(self, connection: Connection, row: object, now: float) -> Job | None:
         found = row._mapping  # type: ignore[attr-defined]
         outbox_id, event_id, conversation = found["id"], found["event_id"], found["conversation"]
-        source = connection.execute(
-            select(events.c.body, events.c.passive_until).where(events.c.id == event_id)
-        ).one()
+        source = connection.execute(select(events.c.body, events.c.passive_until).where(events.c.id == event_id)).one()
         if source.body is None or found["payload"] is None:
             self._set(connection, outbox_id, state="dropped", code="nothing kept", done_at=now)
             return None
@@ -264,12 +258,8 @@ class Outbox:
         if caps.idempotent_send:
             return True
         if n_unknown >= MAX_UNKNOWN:
-            self._set(
-                connection, outbox_id, state="gave_up", code=f"outcome unknown: {code}"[:120], done_at=now
-            )
-            logger.error(
-                "outbox %d: gave up, the outcome of %d sends is unknown (%s)", outbox_id, n_unknown, code
-            )
+            self._set(connection, outbox_id, state="gave_up", code=f"outcome unknown: {code}"[:120], done_at=now)
+            logger.error("outbox %d: gave up, the outcome of %d sends is unknown (%s)", outbox_id, n_unknown, code)
             return False
         if caps.unknown_wait_s:
             self._set(
@@ -289,17 +279,11 @@ class Outbox:
         """
         if job.counts_quota:
             self._give_quota(connection, job.conversation, 1)
-        self._set(
-            connection, job.outbox_id, state="pending", next_at=until, attempts=job.tries - 1, lease_until=0.0
-        )
+        self._set(connection, job.outbox_id, state="pending", next_at=until, attempts=job.tries - 1, lease_until=0.0)
 
     def renew(self, connection: Connection, outbox_ids: Sequence[int], now: float) -> None:
         """Keeps messages that are being sent."""
-        mine = (
-            outbox.c.id.in_(outbox_ids)
-            & (outbox.c.state == "sending")
-            & (outbox.c.lease_owner == self._owner)
-        )
+        mine = outbox.c.id.in_(outbox_ids) & (outbox.c.state == "sending") & (outbox.c.lease_owner == self._owner)
         connection.execute(update(outbox).where(mine).values(lease_until=now + self._lease_s))
 
     def finish(self, connection: Connection, job: Job, sent: Sent, now: float) -> str:
@@ -309,9 +293,7 @@ class Outbox:
             select(outbox.c.state, outbox.c.lease_owner).where(outbox.c.id == job.outbox_id)
         ).first()
         if current is None or current.state != "sending" or current.lease_owner != self._owner:
-            return (
-                "" if current is None else current.state
-            )  # settled by a status report, forgotten, or taken over
+            return "" if current is None else current.state  # settled by a status report, forgotten, or taken over
         outcome, code = sent.outcome, sent.code[:120]
         if outcome == "expired" and job.mode.mode == "token" and job.n_unknown and now < job.mode.until:
             # A one-time token that is refused although young was used by our own earlier try.
@@ -321,9 +303,7 @@ class Outbox:
         match outcome:
             case "ok":
                 provider = self._vault.hide("sent", sent.provider_id) if sent.provider_id else ""
-                self._set(
-                    connection, job.outbox_id, state="sent", code=code, provider_id=provider, done_at=now
-                )
+                self._set(connection, job.outbox_id, state="sent", code=code, provider_id=provider, done_at=now)
                 return "sent"
             case "refused":
                 self._set(connection, job.outbox_id, state="refused", code=code, done_at=now)
@@ -337,9 +317,7 @@ class Outbox:
                 self._set(connection, job.outbox_id, state="pending", mode=mode.mode, next_at=now, code=code)
                 return "pending"
             case "unknown":
-                if not self._may_resend(
-                    connection, job.outbox_id, adapter.caps, job.n_unknown + 1, now, code=code
-                ):
+                if not self._may_resend(connection, job.outbox_id, adapter.caps, job.n_unknown + 1, now, code=code):
                     return "waits"
                 self._set(connection, job.outbox_id, n_unknown=job.n_unknown + 1)
                 return self._retry(connection, job, None, code, now)
@@ -350,9 +328,7 @@ class Outbox:
         wait_s = BACKOFF_S[min(job.tries, len(BACKOFF_S)) - 1]
         wait_s = max(wait_s * self._random.uniform(0.8, 1.2), after_s or 0.0)
         if now + wait_s < job.mode.until:
-            self._set(
-                connection, job.outbox_id, state="pending", next_at=now + wait_s, code=code, lease_until=0.0
-            )
+            self._set(connection, job.outbox_id, state="pending", next_at=now + wait_s, code=code, lease_until=0.0)
             return "pending"
         mode = _way(job.inbound, job.mode.mode, now, after=True)
         if mode is not None:
@@ -398,9 +374,7 @@ class Outbox:
     def confirm(self, connection: Connection, event_id: int) -> None:
         """The body was written to a connection that was still open."""
         connection.execute(
-            update(outbox)
-            .where(outbox.c.event_id == event_id, outbox.c.state == "handed")
-            .values(state="sent")
+            update(outbox).where(outbox.c.event_id == event_id, outbox.c.state == "handed").values(state="sent")
         )
 
     def sweep(self, connection: Connection, now: float) -> None:
@@ -433,9 +407,7 @@ class Outbox:
 
     def next_due_s(self, connection: Connection, now: float, channels: Sequence[str]) -> float:
         """In how many seconds there is something to do, at most 60."""
-        pending = select(func.min(outbox.c.next_at)).where(
-            outbox.c.state == "pending", outbox.c.channel.in_(channels)
-        )
+        pending = select(func.min(outbox.c.next_at)).where(outbox.c.state == "pending", outbox.c.channel.in_(channels))
         at = connection.execute(pending).scalar()
         return 60.0 if at is None else min(max(at - now, 0.0), 60.0)
 

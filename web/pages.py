@@ -106,9 +106,7 @@ class Page:
 
     def here(self, **params: object) -> str:
         """The address of this page with some parameters changed."""
-        kept: dict[str, object] = {
-            k: v for k, v in self.request.query_params.items() if k not in ("lang", "n", "page")
-        }
+        kept: dict[str, object] = {k: v for k, v in self.request.query_params.items() if k not in ("lang", "n", "page")}
         return self.to(self.request.url.path, **{**kept, **params})
 
     def absolute(self, path: str) -> str:
@@ -126,9 +124,7 @@ class Page:
         found = self.contacts(nationality=nationality, situation="trapped") if nationality else []
         return [c for c in found if c["for"] != "ALL"][:N_CARD_CONTACTS]
 
-    def render(
-        self, template: str, *, status: int = 200, cache: str = "no-store", **context: Any
-    ) -> Response:
+    def render(self, template: str, *, status: int = 200, cache: str = "no-store", **context: Any) -> Response:
         """The page. Not kept by browsers by default: what was read here is nobody's business."""
         html = _TEMPLATES.get_template(template).render(
             w=self.words,
@@ -142,9 +138,7 @@ class Page:
         )
         return self.compressed(html.encode(), _HTML, status=status, cache=cache)
 
-    def compressed(
-        self, body: bytes, media_type: str, *, status: int = 200, cache: str = "no-store"
-    ) -> Response:
+    def compressed(self, body: bytes, media_type: str, *, status: int = 200, cache: str = "no-store") -> Response:
         """`body`, compressed for those who take it: lines are slow where this is read."""
         headers = {"Cache-Control": cache, "Vary": "Accept-Language, Accept-Encoding"}
         if "gzip" in self.request.headers.get("accept-encoding", ""):
@@ -309,18 +303,12 @@ async def article_list(request: Request) -> Response:
     languages = sorted({a.language for a in articles.values()}, key=_language_order)
     # Without a choice readers see their own language where there is anything in it.
     wanted = params.get("in", page.language if page.language in languages else "")
-    found = [
-        a
-        for a in articles.values()
-        if (not wanted or a.language == wanted) and (not topic or topic in a.topics)
-    ]
+    found = [a for a in articles.values() if (not wanted or a.language == wanted) and (not topic or topic in a.topics)]
     if text:
         found = await run_in_threadpool(_searched, searcher, found, text)
     else:
         found.sort(key=lambda a: (a.published, a.article_id), reverse=True)
-    number = (
-        max(1, int(params["page"])) if params.get("page", "").isdigit() and len(params["page"]) < 6 else 1
-    )
+    number = max(1, int(params["page"])) if params.get("page", "").isdigit() and len(params["page"]) < 6 else 1
     return page.render(
         "articles.html",
         articles=found[(number - 1) * PER_PAGE : number * PER_PAGE],
@@ -361,9 +349,7 @@ async def article_page(article_id: str, request: Request) -> Response:
     article = articles.get(article_id)
     if article is None:
         status, message = (404, "not_found") if searcher else (503, "no_index")
-        return page.render(
-            "message.html", status=status, message=message, emergency=page.emergency_contacts()
-        )
+        return page.render("message.html", status=status, message=message, emergency=page.emergency_contacts())
     span = _span(request, article)
     blocks, notes = article_blocks(article, *span)
     return page.render(
@@ -430,9 +416,7 @@ def article_blocks(article: Article, start: int = 0, end: int = 0) -> tuple[list
 def _translations(article: Article, articles: Mapping[str, Article]) -> list[Article]:
     root = article.translation_of or article.article_id
     family = [
-        a
-        for a in articles.values()
-        if root in (a.article_id, a.translation_of) and a.article_id != article.article_id
+        a for a in articles.values() if root in (a.article_id, a.translation_of) and a.article_id != article.article_id
     ]
     return sorted(family, key=lambda a: _language_order(a.language))
 
@@ -449,8 +433,7 @@ def _linked_data(page: Page, article: Article) -> dict[str, Any]:
         "publisher": {"@type": "Organization", "name": article.publisher},
         "author": {"@type": "Organization", "name": article.publisher},
         "mainEntityOfPage": page.absolute(f"/articles/{article.article_id}"),
-        "isBasedOn": _web_url(article.url)
-        or [u for u in (_web_url(s.url) for s in article.sources.values()) if u],
+        "isBasedOn": _web_url(article.url) or [u for u in (_web_url(s.url) for s in article.sources.values()) if u],
     }
 
 
@@ -502,9 +485,7 @@ async def robots(request: Request) -> Response:
     """What search engines may read: everything but the interface."""
     page = Page(request)
     lines = ["User-agent: *", "Disallow: /v1/", "Disallow: /hooks/", "Disallow: /embed", "Allow: /"]
-    return Response(
-        "\n".join([*lines, f"Sitemap: {page.absolute('/sitemap.xml')}", ""]), media_type="text/plain"
-    )
+    return Response("\n".join([*lines, f"Sitemap: {page.absolute('/sitemap.xml')}", ""]), media_type="text/plain")
 
 
 @router.get("/sitemap.xml")

@@ -28,7 +28,9 @@ def install_problems(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
-        detail = "there is no such page" if error.status_code == 404 and error.detail == "Not Found" else str(error.detail)
+        detail = (
+            "there is no such page" if error.status_code == 404 and error.detail == "Not Found" else str(error.detail)
+        )
         return problem(error.status_code, detail, headers=dict(error.headers or {}))
 
     @app.exception_handler(RequestValidationError)

@@ -71,11 +71,7 @@ def answer_outbound(answer: Answer, *, public_url: str, full_url: str, is_watche
     )
     # A keyboard of suggestions would stay on the screen of someone who may be watched.
     may_suggest = not (is_watched or answer.situation == "trapped")
-    choices = (
-        tuple(Choice(question, question) for question in answer.suggestions[:MAX_CHOICES])
-        if may_suggest
-        else ()
-    )
+    choices = tuple(Choice(question, question) for question in answer.suggestions[:MAX_CHOICES]) if may_suggest else ()
     return Outbound(
         blocks=tuple(blocks),
         links=links,

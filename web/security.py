@@ -48,9 +48,7 @@ def install_security(app: FastAPI, settings: Settings) -> None:
 
 def content_security_policy(frame_ancestors: str) -> str:
     """The policy of our pages, which may be framed by `frame_ancestors` alone."""
-    return "; ".join(
-        f"{name} {value}" for name, value in {**_POLICY, "frame-ancestors": frame_ancestors}.items()
-    )
+    return "; ".join(f"{name} {value}" for name, value in {**_POLICY, "frame-ancestors": frame_ancestors}.items())
 
 
 class SecurityMiddleware:

@@ -182,7 +182,11 @@ class Service:
         except RetrievalError:
             return False
         manifest = view.searcher.index.manifest
-        stamp = {"lexicon": self.lexicon.digest, "files": self.library.fingerprint(), "built": manifest["built"]}
+        stamp = {
+            "lexicon": self.lexicon.digest,
+            "files": self.library.fingerprint(),
+            "built": manifest["built"],
+        }
         stamp_path = self.settings.data / "index" / "checked.json"
         if _read_text(stamp_path) == json.dumps(stamp):
             return True

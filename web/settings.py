@@ -27,24 +27,31 @@ class Settings(BaseModel):
     data: Path = Field(Path("var"), description="Folder for everything that is made or received.")
     corpus: Path = Field(PROJECT_DIR / "corpus", description="Folder with articles/, contacts.yaml and lexicon.yaml.")
     model: str | None = Field(
-        None, description="A sentence-transformers folder or hub name; empty: multilingual-e5-small, built here."
+        None,
+        description="A sentence-transformers folder or hub name; empty: multilingual-e5-small, built here.",
     )
     public_url: str | None = Field(
-        None, description="The address people reach this server by, for links in messages, e.g. https://help.example.org"
+        None,
+        description="The address people reach this server by, for links in messages, e.g. https://help.example.org",
     )
     database_url: str | None = Field(
         None, description="SQLAlchemy address of the message store; empty: SQLite in the data folder."
     )
     secret_key: SecretStr | None = Field(
-        None, description="Key for stored messages and hashed identifiers; empty: one is made in the data folder."
+        None,
+        description="Key for stored messages and hashed identifiers; empty: one is made in the data folder.",
     )
     cors_origins: tuple[str, ...] = Field(
         (), description="Web origins whose pages may embed the widget, separated by commas, or * for all."
     )
     max_question_chars: int = Field(2000, ge=50, le=20_000, description="Longest question, in characters.")
-    conversation_minutes: int = Field(30, ge=1, le=1440, description="How long a conversation is remembered, in memory.")
+    conversation_minutes: int = Field(
+        30, ge=1, le=1440, description="How long a conversation is remembered, in memory."
+    )
     requests_per_minute: int = Field(60, ge=1, le=100_000, description="Requests a minute taken from one address.")
-    trust_proxy: bool = Field(False, description="Take the visitor's address from X-Forwarded-For (behind a proxy only).")
+    trust_proxy: bool = Field(
+        False, description="Take the visitor's address from X-Forwarded-For (behind a proxy only)."
+    )
     contact_max_age_days: int = Field(
         365, ge=30, le=3650, description="A number checked longer ago than this says so wherever it is shown."
     )
@@ -55,7 +62,11 @@ class Settings(BaseModel):
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        return (
+            tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+            if isinstance(value, str)
+            else value
+        )
 
     @field_validator("public_url")
     @classmethod

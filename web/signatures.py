@@ -47,9 +47,7 @@ def hmac_sha1_base64(secret: str, message: bytes) -> str:
 def is_ed25519(public_key: bytes, signature: str, message: bytes) -> bool:
     """Whether a base64 signature is that of a public key of 32 bytes."""
     try:
-        Ed25519PublicKey.from_public_bytes(public_key).verify(
-            base64.b64decode(signature, validate=True), message
-        )
+        Ed25519PublicKey.from_public_bytes(public_key).verify(base64.b64decode(signature, validate=True), message)
     except (InvalidSignature, ValueError, binascii.Error):
         return False
     return True

@@ -20,7 +20,10 @@ def show_answer(body: Mapping[str, Any]) -> str:
         lines.append("")
     for citation in body["citations"]:
         lines.append(f"[{citation['n']}] {citation['title']} · {citation['publisher']} · {citation['date']}")
-        lines += [f"    {source['publisher']}：{source['title']}（{source['date']}）{source['url'] or ''}" for source in citation["sources"]]
+        lines += [
+            f"    {source['publisher']}：{source['title']}（{source['date']}）{source['url'] or ''}"
+            for source in citation["sources"]
+        ]
     lines += contacts
     lines += [f"? {suggestion}" for suggestion in body["suggestions"]]
     return "\n".join(lines).rstrip()

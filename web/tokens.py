@@ -108,7 +108,5 @@ class SharedTokens:
 
     def _end_turn(self, connection: Connection, name: str) -> None:
         connection.execute(
-            update(tokens)
-            .where(*self._where(name), tokens.c.lease_owner == self._owner)
-            .values(lease_until=0.0)
+            update(tokens).where(*self._where(name), tokens.c.lease_owner == self._owner).values(lease_until=0.0)
         )

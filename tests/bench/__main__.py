@@ -43,7 +43,11 @@ def main() -> None:
         for name, port in (("ours", ours), ("plain", plain)):
             print(f"measuring {name}", file=sys.stderr, flush=True)
             with _server(commands[name]) as (process, start_s):
-                figures[name] = {"start": start_s, **_load(port, questions), "memory": _memory_mb(process.pid)}
+                figures[name] = {
+                    "start": start_s,
+                    **_load(port, questions),
+                    "memory": _memory_mb(process.pid),
+                }
         speeds = {name: _indexing(name, folder, data, passages) for name in ("ours", "plain")}
     for key, label, unit, more_is_better in (
         ("p50", "question p50", "ms", False),
@@ -59,7 +63,9 @@ def main() -> None:
     print(f"{'':34}{'guitu':>10}{'plain':>10}{'better by':>11}")
     for label, (a, b, ratio) in rows.items():
         print(f"{label:34}{a:>10.1f}{b:>10.1f}{ratio:>10}x")
-    print("guitu answers with quoted sentences (hybrid search, triage, citations); plain returns ten passages (dense search).")
+    print(
+        "guitu answers with quoted sentences (hybrid search, triage, citations); plain returns ten passages (dense search)."
+    )
 
 
 def _corpus(data: Path) -> tuple[list[str], np.ndarray, Path]:

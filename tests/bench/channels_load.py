@@ -78,9 +78,7 @@ class Platforms:
         self.n_http: Counter[str] = Counter()
         self.bodies: dict[str, list[bytes]] = defaultdict(list)
 
-    async def deliver(
-        self, client: httpx.AsyncClient, platform: str, key: str, sample: SampleRequest
-    ) -> None:
+    async def deliver(self, client: httpx.AsyncClient, platform: str, key: str, sample: SampleRequest) -> None:
         for attempt in range(3 if platform == "wechat" else 60):
             started = time.monotonic()
             try:
@@ -186,9 +184,7 @@ async def kill_run(data: Path, *, n_deliveries: int, database_url: str | None, s
     server.stop()
     api.shutdown()
     api.server_close()
-    report = KillReport(
-        n_deliveries, n_repeats, n_messages, N_KILLS, senders.n_http, n_asked_again, seconds=seconds
-    )
+    report = KillReport(n_deliveries, n_repeats, n_messages, N_KILLS, senders.n_http, n_asked_again, seconds=seconds)
     _count(report, messages, senders, stand_in, accounts["wechat"])
     _count_rows(report, settings.database_url)
     return report
@@ -228,9 +224,7 @@ def _count_rows(report: KillReport, database_url: str) -> None:
     engine = create_engine(database_url)
     with engine.connect() as connection:
         for table in ("event", "outbox"):
-            for state, count in connection.execute(
-                text(f"SELECT state, count(*) FROM {table} GROUP BY state")
-            ):
+            for state, count in connection.execute(text(f"SELECT state, count(*) FROM {table} GROUP BY state")):
                 report.states[f"{table} {state}"] = count
     engine.dispose()
 
@@ -264,9 +258,7 @@ async def wechat_run(url: str, account: Account, *, rate: float, seconds: float)
             )
             started = time.monotonic()
             try:
-                response = await client.post(
-                    url + sample.path, headers=dict(sample.headers), content=sample.body
-                )
+                response = await client.post(url + sample.path, headers=dict(sample.headers), content=sample.body)
                 is_good = response.status_code == 200 and bool(open_wechat(response.content, account))
             except httpx.TransportError:
                 is_good = False
@@ -303,16 +295,12 @@ def main() -> int:
     wechat.add_argument("--seconds", type=float, default=60)
     wechat.add_argument("--think", type=float, default=0.02, help="seconds that the fake bot takes")
     wechat.add_argument("--database")
-    wechat.add_argument(
-        "--url", help="a running server, with its GUITU_CHANNEL_WECHAT_ settings in the environment"
-    )
+    wechat.add_argument("--url", help="a running server, with its GUITU_CHANNEL_WECHAT_ settings in the environment")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="guitu-load-") as folder:
         data = Path(folder)
         if options.command == "kill":
-            report = asyncio.run(
-                kill_run(data, n_deliveries=options.deliveries, database_url=options.database)
-            )
+            report = asyncio.run(kill_run(data, n_deliveries=options.deliveries, database_url=options.database))
             print(report)
             return int(bool(report.lost or report.doubled or report.n_unequal_bodies))
         environ = dict(os.environ) if options.url else environment("wechat")
@@ -326,9 +314,7 @@ def main() -> int:
             server.start(THINK_S=str(options.think), LEASE_S="60")
         try:
             url = options.url or (server.url if server else "")
-            found = asyncio.run(
-                wechat_run(url.rstrip("/"), account, rate=options.rate, seconds=options.seconds)
-            )
+            found = asyncio.run(wechat_run(url.rstrip("/"), account, rate=options.rate, seconds=options.seconds))
         finally:
             if server is not None:
                 server.stop()

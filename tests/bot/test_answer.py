@@ -154,9 +154,7 @@ def test_without_an_index_the_error_is_told_but_an_emergency_gets_its_card(error
     with pytest.raises(type(error)):
         Answerer(broken, CONTACTS, FakeTriage()).answer(Question(COVERED, "en"), Conversation("c"))  # type: ignore[arg-type]
     triage = FakeTriage(is_emergency=True, situation="trapped")
-    answer, conversation = Answerer(broken, CONTACTS, triage).answer(
-        Question(COVERED, "en"), Conversation("c")
-    )  # type: ignore[arg-type]
+    answer, conversation = Answerer(broken, CONTACTS, triage).answer(Question(COVERED, "en"), Conversation("c"))  # type: ignore[arg-type]
     assert (answer.status, answer.contacts) == ("emergency", CONTACTS.contacts[:2])
     assert answer.sentences == ()
     assert conversation.turns[-1].situation == "trapped"

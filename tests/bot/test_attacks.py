@@ -80,9 +80,7 @@ def hostile_index(
         if attack.get("crawled"):
             data = crawled_article(f"Hostile {n}", url=f"https://evil.example/{n}", body=attack["text"])
         else:
-            data = own_article(
-                f"evil-{attack['id']}", title=f"Hostile {n}", lang="en", body=f"{attack['text']}[^one]"
-            )
+            data = own_article(f"evil-{attack['id']}", title=f"Hostile {n}", lang="en", body=f"{attack['text']}[^one]")
         outcome = library.add(attack["id"], data, known)
         assert outcome.outcome == "added", f"{attack['id']}: {outcome.reason}"
     return build_index(library.articles(), HashEmbedder(), Lexicon())
@@ -112,15 +110,11 @@ def check(answer: Answer, index: Index) -> None:
     """The promises of CONTRACT §2; and whatever is not a quote is a fixed sentence or a checked contact."""
     for contact in answer.contacts:
         assert contact is CONTACTS.by_id[contact.contact_id]
-    fixed = {
-        re.sub(r"\{.*?\}", "", sentence) for texts in catalogue().values() for sentence in texts.values()
-    }
+    fixed = {re.sub(r"\{.*?\}", "", sentence) for texts in catalogue().values() for sentence in texts.values()}
     for line in (answer.notice, *answer.card):
         assert line is None or line in fixed
     assert [c.n for c in answer.citations] == list(range(1, len(answer.citations) + 1))
-    assert list(dict.fromkeys(n for s in answer.sentences for n in s.citations)) == [
-        c.n for c in answer.citations
-    ]
+    assert list(dict.fromkeys(n for s in answer.sentences for n in s.citations)) == [c.n for c in answer.citations]
     for citation in answer.citations:
         article = index.articles[citation.article_id]
         assert citation.quote == article.text[citation.start : citation.end]
@@ -181,9 +175,7 @@ def test_an_article_is_quoted_and_never_obeyed(
 
 
 @pytest.mark.parametrize("attack", IN_ARTICLES, ids=by_id)
-def test_a_hostile_article_changes_no_other_answer(
-    attack: dict[str, Any], ask: Callable[..., Answer]
-) -> None:
+def test_a_hostile_article_changes_no_other_answer(attack: dict[str, Any], ask: Callable[..., Answer]) -> None:
     """With the hostile words in the question too, an honest answer stands and no number is made up."""
     lure = re.split(r"[ ：]", attack["text"])[0]
     answer = ask("从境外拨打12308热线", nationality="CN", country="MM")
@@ -210,9 +202,7 @@ def test_a_question_is_searched_and_never_obeyed(attack: dict[str, Any], ask: Ca
 
 
 @pytest.mark.parametrize("attack", IN_QUESTIONS, ids=by_id)
-def test_what_was_asked_before_brings_no_number_either(
-    attack: dict[str, Any], ask: Callable[..., Answer]
-) -> None:
+def test_what_was_asked_before_brings_no_number_either(attack: dict[str, Any], ask: Callable[..., Answer]) -> None:
     before = Conversation("c", (Turn(attack["text"][:2000], (), "general"),))
     answer = ask("那泰国呢", before)
     assert not FAKE.search(digits(unquoted(answer)))
@@ -250,22 +240,16 @@ def test_a_footnote_of_our_own_form_names_a_source_of_its_file_or_is_refused(
     outcome = library.add("x", own_article("an-article", body=body), [])
     articles = library.articles()
     assert outcome.outcome == "rejected" or all(
-        set(sentence.source_keys) <= set(article.sources)
-        for article in articles
-        for sentence in article.sentences
+        set(sentence.source_keys) <= set(article.sources) for article in articles for sentence in article.sentences
     )
     assert "javascript" not in str([article.sources for article in articles])
 
 
-@pytest.mark.parametrize(
-    "url", ["javascript:alert(1)", "data:text/html,x", "file:///etc/passwd", " java\tscript:x"]
-)
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "file:///etc/passwd", " java\tscript:x"])
 def test_an_address_that_is_no_web_page_is_refused(
     tmp_path: Path, own_article: Callable[..., bytes], crawled_article: Callable[..., bytes], url: str
 ) -> None:
     library = Library(tmp_path / "corpus", tmp_path / "data")
-    crawled = library.add(
-        "x", crawled_article(url=json.dumps(url), body="警方昨天抓获了三十名嫌疑人，还在侦办。"), []
-    )
+    crawled = library.add("x", crawled_article(url=json.dumps(url), body="警方昨天抓获了三十名嫌疑人，还在侦办。"), [])
     own = library.add("y", own_article("an-article").replace(b"https://example.org/1", url.encode()), [])
     assert (crawled.outcome, own.outcome) == ("rejected", "rejected"), (crawled, own)

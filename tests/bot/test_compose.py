@@ -98,9 +98,7 @@ def test_a_crawled_article_is_its_own_source() -> None:
     assert citation.sources == (Source("某报", "题目", "https://example.org/a", "2026-05-01"),)
 
 
-@pytest.mark.parametrize(
-    "words", ["第一段第一句！", "第二段第一句。", "", "第一段 第一句。", "第一段第一句。 "]
-)
+@pytest.mark.parametrize("words", ["第一段第一句！", "第二段第一句。", "", "第一段 第一句。", "第一段第一句。 "])
 def test_what_is_not_in_its_quote_is_dropped_and_logged(words: str, caplog: pytest.LogCaptureFixture) -> None:
     false = replace(scored(0), text=words)
     with caplog.at_level(logging.ERROR, "bot.compose"):
@@ -127,17 +125,13 @@ def test_a_passage_beyond_its_article_is_never_quoted(caplog: pytest.LogCaptureF
 
 @given(
     st.text(min_size=1, max_size=60),
-    st.lists(
-        st.tuples(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60), st.integers(0, 60)), max_size=6
-    ),
+    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60), st.integers(0, 60)), max_size=6),
 )
 def test_for_any_spans_what_is_shown_is_quoted(text: str, spans: list[tuple[int, int, int, int]]) -> None:
     article = replace(ARTICLE, text=text, sentences=(), is_own=False, sources={})
     choices = []
     for n, (a, b, c, d) in enumerate(spans):
-        passage = Passage(
-            f"an-article#{n % 2}", "an-article", n % 2, min(a, b), max(a, b), text[min(a, b) : max(a, b)]
-        )
+        passage = Passage(f"an-article#{n % 2}", "an-article", n % 2, min(a, b), max(a, b), text[min(a, b) : max(a, b)])
         sentence = Sentence(min(c, d), max(c, d))
         hit = Hit(passage, article, 1, 1.0, 0.9, 0.5)
         choices.append(ScoredSentence(hit, sentence, text[sentence.start : sentence.end], 0.9, 1, 1, 1))
@@ -147,9 +141,7 @@ def test_for_any_spans_what_is_shown_is_quoted(text: str, spans: list[tuple[int,
     finally:
         logging.disable(logging.NOTSET)
     assert [c.n for c in quotes.citations] == list(range(1, len(quotes.citations) + 1))
-    assert list(dict.fromkeys(n for s in quotes.sentences for n in s.citations)) == [
-        c.n for c in quotes.citations
-    ]
+    assert list(dict.fromkeys(n for s in quotes.sentences for n in s.citations)) == [c.n for c in quotes.citations]
     for shown in quotes.sentences:
         assert shown.text
         assert all(shown.text in quotes.citations[n - 1].quote for n in shown.citations)

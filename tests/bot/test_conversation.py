@@ -73,10 +73,7 @@ def after(*questions: str) -> Conversation:
 @pytest.mark.parametrize("text", FOLLOW_UPS)
 def test_an_elliptic_question_is_joined_to_the_last(text: str) -> None:
     assert is_follow_up(text)
-    assert (
-        standalone(asked(text), after("更早的一问", "在柬埔寨怎么联系大使馆"))
-        == f"在柬埔寨怎么联系大使馆 {text}"
-    )
+    assert standalone(asked(text), after("更早的一问", "在柬埔寨怎么联系大使馆")) == f"在柬埔寨怎么联系大使馆 {text}"
 
 
 @pytest.mark.parametrize("text", OWN_FEET)

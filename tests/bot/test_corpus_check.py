@@ -272,9 +272,7 @@ WARNINGS = {
 
 
 @pytest.mark.parametrize(("old", "new", "line", "words"), WARNINGS.values(), ids=WARNINGS)
-def test_contact_warning(
-    corpus: Path, old: tuple[str, ...], new: tuple[str, ...], line: int, words: str
-) -> None:
+def test_contact_warning(corpus: Path, old: tuple[str, ...], new: tuple[str, ...], line: int, words: str) -> None:
     text = CONTACTS
     for one, other in zip(old, new, strict=True):
         text = replaced(text, one, other)
@@ -349,9 +347,7 @@ def test_articles_that_share_one_sentence_do_not_repeat_one_another(corpus: Path
             ("打算在口岸改变主意", "直接走向穿制服的边检人员", "登机牌和行程"),
         )
     )
-    shared = (
-        "国内的亲属可以向户籍所在地的派出所报案，把聊天记录、转账凭证和最后一次联系的时间都交给民警。[^two]"
-    )
+    shared = "国内的亲属可以向户籍所在地的派出所报案，把聊天记录、转账凭证和最后一次联系的时间都交给民警。[^two]"
     text = replaced(HEAD, "id: zh-a", "id: zh-b") + body + "\n" + shared + "\n"
     article(corpus, text, "zh-b.md")
     assert check(corpus) == []
@@ -383,14 +379,10 @@ def test_a_number_with_a_reason_passes_only_in_its_article(corpus: Path) -> None
     assert any("59913991" in f.message for f in check(corpus))
 
     exceptions = corpus / "check.yaml"
-    exceptions.write_text(
-        "superseded:\n- {number: '59913991', article: zh-a, reason: an old number}\n", "utf-8"
-    )
+    exceptions.write_text("superseded:\n- {number: '59913991', article: zh-a, reason: an old number}\n", "utf-8")
     assert check(corpus) == []
 
-    exceptions.write_text(
-        "superseded:\n- {number: '59913991', article: zh-b, reason: an old number}\n", "utf-8"
-    )
+    exceptions.write_text("superseded:\n- {number: '59913991', article: zh-b, reason: an old number}\n", "utf-8")
     findings = check(corpus)
     assert [f.line for f in findings if f.is_error] == [23]
     assert [(f.path, f.line) for f in findings if not f.is_error] == [(str(exceptions), 2)]

@@ -81,9 +81,7 @@ def test_abstention_by_hand(searcher: Searcher, folder: Path) -> None:
 
 def test_progress_and_the_printed_page(searcher: Searcher, folder: Path) -> None:
     told: list[tuple[str, int, int]] = []
-    report = evaluate_sets(
-        searcher, folder, ["covered"], ["uncovered"], progress=lambda *step: told.append(step)
-    )
+    report = evaluate_sets(searcher, folder, ["covered"], ["uncovered"], progress=lambda *step: told.append(step))
     assert told == [
         *(("covered questions", n, 4) for n in range(1, 5)),
         *(("uncovered questions", n, 2) for n in range(1, 3)),

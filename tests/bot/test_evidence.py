@@ -40,9 +40,7 @@ def found(
 def chosen(*groups: list[ScoredSentence], query: Query = QUERY) -> list[str]:
     hits = list(dict.fromkeys(s.hit.passage.passage_id for group in groups for s in group))
     by_id = {s.hit.passage.passage_id: s.hit for group in groups for s in group}
-    evidence = choose(
-        query, [by_id[passage_id] for passage_id in hits], [s for group in groups for s in group]
-    )
+    evidence = choose(query, [by_id[passage_id] for passage_id in hits], [s for group in groups for s in group])
     return [s.text for s in evidence.sentences]
 
 
@@ -110,9 +108,10 @@ def test_one_answer_is_in_one_language() -> None:
 
 
 def test_a_sentence_alone_is_followed_by_the_next_of_its_passage() -> None:
-    assert chosen(
-        found("a", ("前面一句。", 0.0), ("甲乙丙丁。", 0.9), ("后面两字。", 0.0), ("最末四个。", 0.0))
-    ) == ["甲乙丙丁。", "后面两字。"]
+    assert chosen(found("a", ("前面一句。", 0.0), ("甲乙丙丁。", 0.9), ("后面两字。", 0.0), ("最末四个。", 0.0))) == [
+        "甲乙丙丁。",
+        "后面两字。",
+    ]
     assert chosen(found("a", ("甲乙丙丁。", 0.9), ("甲乙丙丁。", 0.0))) == ["甲乙丙丁。"]
 
 

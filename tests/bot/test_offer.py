@@ -23,9 +23,7 @@ from bot.train_offer import collect, fit, write_weights
 from retrieval import HashEmbedder, IndexMissingError, Lexicon, Library, Searcher, build_index
 
 ROOT = Path(__file__).parents[2]
-SCAM = (
-    "柬埔寨高薪直招打字员，月薪三万，包机票食宿，无需经验，旅游签入境，加微信，明天出发，先交押金，别告诉家人"
-)
+SCAM = "柬埔寨高薪直招打字员，月薪三万，包机票食宿，无需经验，旅游签入境，加微信，明天出发，先交押金，别告诉家人"
 HONEST = "Barista wanted at our Main Street shop, training given, employment contract, interview in the shop."
 CORPUS_LANGUAGES = set(SignList.load().notices["high_risk"])
 
@@ -145,9 +143,7 @@ def test_work_at_home_is_not_judged_by_signs_of_a_journey(checker: OfferChecker)
 
 
 def test_a_strong_sign_is_never_passed_over(checker: OfferChecker) -> None:
-    text = (
-        "某集团招聘，劳动合同，五险一金，到公司面试，本科，三年以上经验，工作签证，官网投简历。入境用旅游签。"
-    )
+    text = "某集团招聘，劳动合同，五险一金，到公司面试，本科，三年以上经验，工作签证，官网投简历。入境用旅游签。"
     report = checker.check(text)
     assert report.score < 0.25
     assert report.verdict == "suspicious"
@@ -190,8 +186,7 @@ def test_odd_texts_are_read(checker: OfferChecker, text: str) -> None:
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(
-        st.sampled_from([*SCAM, " ", "\n", "k", "5", "万", "ำ", "ज़", "がｶﾞ", "ß", "\u0301", "İ", "😀"])
-        | st.text(),
+        st.sampled_from([*SCAM, " ", "\n", "k", "5", "万", "ำ", "ज़", "がｶﾞ", "ß", "\u0301", "İ", "😀"]) | st.text(),
         max_size=30,
     )
 )
@@ -246,9 +241,7 @@ def quoting(tmp_path_factory: pytest.TempPathFactory, contacts: ContactList) -> 
     ("language", "article_id"),
     [("zh-Hans", "zh-legal-visa"), ("zh-Hant", "zh-legal-visa"), ("th", "en-signs-of-a-false-offer")],
 )
-def test_a_sign_is_explained_by_a_quote_of_its_articles(
-    quoting: OfferChecker, language: str, article_id: str
-) -> None:
+def test_a_sign_is_explained_by_a_quote_of_its_articles(quoting: OfferChecker, language: str, article_id: str) -> None:
     report = quoting.check("海外工作，旅游签入境", language=language)
     signal = next(s for s in report.signals if s.sign_id == "wrong-visa")
     by_n = {citation.n: citation for citation in report.citations}
@@ -258,9 +251,7 @@ def test_a_sign_is_explained_by_a_quote_of_its_articles(
     assert "zh-other" not in {citation.article_id for citation in report.citations}
 
 
-def test_without_index_or_model_the_signs_are_marked_all_the_same(
-    checker: OfferChecker, contacts: ContactList
-) -> None:
+def test_without_index_or_model_the_signs_are_marked_all_the_same(checker: OfferChecker, contacts: ContactList) -> None:
     def no_view() -> View:
         raise IndexMissingError("no index")
 
@@ -401,6 +392,4 @@ def test_questions_of_the_evaluation_set_do_not_look_like_offers(checker: OfferC
 def test_pasted_offers_of_the_dev_split_are_recognised(checker: OfferChecker) -> None:
     offers = read_offers(ROOT / "corpus" / "eval" / "offers-dev.jsonl")
     looks: Callable[[str], bool] = checker.looks_like_offer
-    assert sum(looks(offer.text) for offer in offers if offer.is_scam) >= 0.75 * sum(
-        o.is_scam for o in offers
-    )
+    assert sum(looks(offer.text) for offer in offers if offer.is_scam) >= 0.75 * sum(o.is_scam for o in offers)

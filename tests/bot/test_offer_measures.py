@@ -25,9 +25,7 @@ def test_the_splits_are_large_balanced_and_apart() -> None:
     everything = dev + test
     assert sum(offer.is_scam for offer in everything) >= 150
     assert sum(not offer.is_scam for offer in everything) >= 150
-    assert (
-        len({offer.text for offer in everything}) == len({o.offer_id for o in everything}) == len(everything)
-    )
+    assert len({offer.text for offer in everything}) == len({o.offer_id for o in everything}) == len(everything)
     assert {offer.language for offer in dev} == {offer.language for offer in test}
 
 

@@ -12,7 +12,11 @@ from bot.errors import BotError
 from bot.question_set import fact_keys, holds_any, read_questions
 
 CORPUS_EVAL = Path(__file__).resolve().parents[2] / "corpus" / "eval"
-SETS = [path for path in CORPUS_EVAL.glob("*.jsonl") if not path.stem.startswith("offers")]
+SETS = [
+    path
+    for path in CORPUS_EVAL.glob("*.jsonl")
+    if not path.stem.startswith(("offers", "emergency", "harm", "situation"))
+]
 RECORD = {"id": "q1", "lang": "en", "style": "plain", "question": "Whom do I call?", "facts": ["one"]}
 
 

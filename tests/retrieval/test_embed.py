@@ -300,16 +300,12 @@ class TestOpenVino:
             thread.join()
         assert wrong == []
 
-    def test_several_streams_give_the_same(
-        self, openvino_embedder: OpenVinoEmbedder, model_dir: Path
-    ) -> None:
+    def test_several_streams_give_the_same(self, openvino_embedder: OpenVinoEmbedder, model_dir: Path) -> None:
         two = OpenVinoEmbedder(model_dir / "openvino", n_streams=2)
         assert np.abs(two.embed_passages(MIXED) - openvino_embedder.embed_passages(MIXED)).max() <= 1e-3
 
     @pytest.mark.slow
-    def test_it_equals_sentence_transformers(
-        self, openvino_embedder: OpenVinoEmbedder, model_dir: Path
-    ) -> None:
+    def test_it_equals_sentence_transformers(self, openvino_embedder: OpenVinoEmbedder, model_dir: Path) -> None:
         reference = SentenceTransformerEmbedder(model_dir)
         assert (reference.digest, reference.dim) == (openvino_embedder.digest, openvino_embedder.dim)
         texts = MIXED + [text[:500] for text in HOSTILE.values()]
@@ -384,9 +380,7 @@ class TestExport:
             return info
 
         monkeypatch.setattr(export, "_write", write_with_a_wrong_prompt)
-        with pytest.raises(
-            EmbedderError, match=r"differs from sentence-transformers: lowest cosine [\d.-]+ on 112"
-        ):
+        with pytest.raises(EmbedderError, match=r"differs from sentence-transformers: lowest cosine [\d.-]+ on 112"):
             export.export_model(tiny_model, target, name="tiny")
         left = {path.name for path in tiny_model.parent.iterdir()}
         assert left == ({"tiny", "export"} if had_one else {"tiny"})
@@ -402,9 +396,7 @@ class TestExport:
         names = {path.name for path in target.iterdir()}
         assert names == {"export.json", "model.bin", "model.xml", "tokenizer.json"}
 
-    def test_a_model_that_torch_cannot_export(
-        self, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_model_that_torch_cannot_export(self, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         import torch
 
         def fail(*_: object, **__: object) -> None:
@@ -488,9 +480,7 @@ class TestLoadEmbedder:
         assert len(list((tmp_path / "data" / "models").iterdir())) == 2
         assert exported_names == ["tiny", "tiny"]
 
-    def test_a_damaged_export_is_made_anew(
-        self, tiny_model: Path, tmp_path: Path, exported_names: list[str]
-    ) -> None:
+    def test_a_damaged_export_is_made_anew(self, tiny_model: Path, tmp_path: Path, exported_names: list[str]) -> None:
         load_embedder(str(tiny_model), tmp_path / "data")
         (graph,) = (tmp_path / "data" / "models").glob("*/openvino/model.bin")
         graph.write_bytes(b"")
@@ -521,9 +511,7 @@ class TestLoadEmbedder:
         monkeypatch.setattr(export, "MIN_COSINE", 1.5)
         fallback = load_embedder(str(tiny_model), tmp_path / "data")
         assert fallback.backend == "sentence-transformers"
-        assert (
-            "OpenVINO cannot serve this model: the exported form of 'tiny' differs" in fallback.backend_reason
-        )
+        assert "OpenVINO cannot serve this model: the exported form of 'tiny' differs" in fallback.backend_reason
         assert_unit(fallback.embed_query("当阳"), (32,))
 
     def test_the_default_model_is_built_when_missing(

@@ -26,9 +26,7 @@ def folder_of(tmp_path: Path, qrels: str) -> Path:
     folder = tmp_path / "tiny"
     (folder / "qrels").mkdir(parents=True)
     records = [{"_id": key, "title": title, "text": text} for key, (title, text) in RECORDS.items()]
-    (folder / "corpus.jsonl").write_text(
-        "\n".join(json.dumps(r, ensure_ascii=False) for r in records) + "\n", "utf-8"
-    )
+    (folder / "corpus.jsonl").write_text("\n".join(json.dumps(r, ensure_ascii=False) for r in records) + "\n", "utf-8")
     queries = [{"_id": key, "text": text} for key, text in QUERIES.items()]
     (folder / "queries.jsonl").write_text("\n\n".join(json.dumps(q) for q in queries), "utf-8")
     (folder / "qrels" / "test.tsv").write_text(qrels, "utf-8")

@@ -76,9 +76,7 @@ def test_deep_nesting_does_not_end_the_process(opener: str) -> None:
         "try: split_front_matter(f'---\\na:\\n {sys.argv[1] * (59_000 // len(sys.argv[1]))}\\n---\\n')\n"
         "except ArticleFormatError as error: print(error.reason)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, opener], cwd=REPOSITORY, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", code, opener], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.stdout == "the front matter cannot be read (nested too deeply)\n", done.returncode
 
 
@@ -112,9 +110,7 @@ def test_dates(value: str, iso: str) -> None:
     assert iso_date(value, "date") == iso
 
 
-@pytest.mark.parametrize(
-    "value", ["", "soon", "2024-13-01", "2024-02-30", "1890-01-01", "2024-1-234", "23.11.2024"]
-)
+@pytest.mark.parametrize("value", ["", "soon", "2024-13-01", "2024-02-30", "1890-01-01", "2024-1-234", "23.11.2024"])
 def test_no_dates(value: str) -> None:
     with pytest.raises(ArticleFormatError, match="date is no date such as 2024-11-23"):
         iso_date(value, "date")

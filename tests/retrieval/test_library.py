@@ -42,9 +42,7 @@ def test_added_then_duplicate(library: Library, crawled_article: Make) -> None:
     assert len(library.articles()) == 2
 
 
-def test_the_same_article_under_a_link_written_in_another_way(
-    library: Library, crawled_article: Make
-) -> None:
+def test_the_same_article_under_a_link_written_in_another_way(library: Library, crawled_article: Make) -> None:
     known = library.articles()
     first = library.add("a.txt", crawled_article(body=PROSE), known)
     other = library.add("b.txt", crawled_article(body=PROSE, url="https://m.example.cn/1?from=app"), known)
@@ -64,9 +62,7 @@ def test_updated(library: Library, crawled_article: Make) -> None:
 
 def test_the_same_text_under_another_account_is_a_repost(library: Library, crawled_article: Make) -> None:
     known = library.articles()
-    later = library.add(
-        "b.txt", crawled_article("转：快讯", source="乙报", date="2024-11-25", body=PROSE), known
-    )
+    later = library.add("b.txt", crawled_article("转：快讯", source="乙报", date="2024-11-25", body=PROSE), known)
     first = library.add("a.txt", crawled_article(body=PROSE), known)
     assert (later.outcome, later.repost_of) == ("added", None)
     # The one added later is the earlier: the other has become its repost.
@@ -169,9 +165,7 @@ def test_no_list_is_nothing_withdrawn(tmp_path: Path) -> None:
     assert read_withdrawn(tmp_path / "withdrawn.json") == frozenset()
 
 
-def test_the_fingerprint_follows_every_change(
-    library: Library, tmp_path: Path, crawled_article: Make
-) -> None:
+def test_the_fingerprint_follows_every_change(library: Library, tmp_path: Path, crawled_article: Make) -> None:
     seen = [library.fingerprint()]
     assert library.fingerprint() == seen[0]
     library.add("a.txt", crawled_article(body=PROSE), library.articles())

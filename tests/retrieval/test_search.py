@@ -100,9 +100,7 @@ def test_the_language_of_the_question_is_found_or_given(searcher: Searcher) -> N
 
 def test_of_two_that_say_the_same_the_readers_language_comes_first(own_article: Callable[..., bytes]) -> None:
     articles = [
-        read_article(
-            own_article(f"same-{lang.lower()}", title="12308", lang=lang, body="## 12308\n+86-10-12308[^one]")
-        )
+        read_article(own_article(f"same-{lang.lower()}", title="12308", lang=lang, body="## 12308\n+86-10-12308[^one]"))
         for lang in ("en", "vi", "zh-Hans")
     ]
     searcher = Searcher(build_index(articles, EMBEDDER, Lexicon()), EMBEDDER, Lexicon())
@@ -115,9 +113,7 @@ def test_of_two_that_say_the_same_the_readers_language_comes_first(own_article: 
 
 
 def test_names_of_one_place_meet(own_article: Callable[..., bytes]) -> None:
-    entry = Entry(
-        "myawaddy", "places", "town", {"zh-Hans": ("妙瓦底",), "th": ("เมียวดี",)}, (), {}, "MM", True
-    )
+    entry = Entry("myawaddy", "places", "town", {"zh-Hans": ("妙瓦底",), "th": ("เมียวดี",)}, (), {}, "MM", True)
     articles = [
         read_article(own_article("place-a", title="甲", body="## 甲\n有人被带到妙瓦底的院子里。[^one]")),
         read_article(own_article("place-b", title="乙", body="## 乙\n有人被带到别处的院子里去了。[^one]")),

@@ -272,9 +272,7 @@ while True:
 """
 
 
-def test_a_build_that_is_killed_leaves_the_index_serving(
-    corpus_dir: Path, folder: Path, tmp_path: Path
-) -> None:
+def test_a_build_that_is_killed_leaves_the_index_serving(corpus_dir: Path, folder: Path, tmp_path: Path) -> None:
     chance = random.Random(3)
     expected = hits(load_index(folder, HashEmbedder()))
     generations = set()

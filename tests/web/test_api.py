@@ -113,7 +113,10 @@ def test_a_bad_question_is_a_problem_document(client: httpx.Client, body: Any, s
     assert {"type", "title", "detail"} <= set(problem)
 
 
-@pytest.mark.parametrize("text", ["\x00", "\ud800", "\ufdfa" * 300, "👩‍👩‍👧" * 50, "<script>alert(1)</script>", "{{7*7}}", "' OR 1=1 --"])
+@pytest.mark.parametrize(
+    "text",
+    ["\x00", "\ud800", "\ufdfa" * 300, "👩‍👩‍👧" * 50, "<script>alert(1)</script>", "{{7*7}}", "' OR 1=1 --"],
+)
 def test_hostile_text_does_no_harm(client: httpx.Client, text: str) -> None:
     # json.dumps writes lone surrogates as escapes, which is what a hostile client would send.
     raw = json.dumps({"question": f"12308怎么打 {text}"})
@@ -159,7 +162,9 @@ def test_the_interface_describes_itself(client: httpx.Client) -> None:
 
 
 def test_contacts_are_chosen_for_the_person(client: httpx.Client) -> None:
-    found = client.get("/v1/contacts", params={"nationality": "cn", "country": "MM", "situation": "trapped", "lang": "en"})
+    found = client.get(
+        "/v1/contacts", params={"nationality": "cn", "country": "MM", "situation": "trapped", "lang": "en"}
+    )
     contacts = found.json()["contacts"]
     assert [c["id"] for c in contacts[:2]] == ["cn-12308-abroad", "cn-12308-long"]
     assert all(c["source"]["publisher"] for c in contacts)

@@ -19,9 +19,7 @@ MAX_WIDGET_BYTES = 15_000
 
 def test_the_widget_is_small() -> None:
     size = len(gzip.compress(assets()["widget.js"].body, 9))
-    assert size <= MAX_WIDGET_BYTES, (
-        f"widget.js has {size} bytes gzip, more than {MAX_WIDGET_BYTES}; shorten it"
-    )
+    assert size <= MAX_WIDGET_BYTES, f"widget.js has {size} bytes gzip, more than {MAX_WIDGET_BYTES}; shorten it"
 
 
 def test_the_widget_is_whole_and_holds_two_languages() -> None:

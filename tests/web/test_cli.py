@@ -70,12 +70,15 @@ def test_a_crawled_file_is_ingested_and_answers(data: Path, tmp_path: Path) -> N
     hits = json.loads(guitu("search", "星港园区", "-k", "3", "--json", data=data).stdout)
     assert hits[0]["article_id"] == outcome["article_id"]
     repost = tmp_path / "001_b.txt"
-    repost.write_text(CRAWLED.replace("边城晚报", "转载天地").replace("mid=1", "mid=2").replace("03-02\n", "03-05\n"), "utf-8")
+    repost.write_text(
+        CRAWLED.replace("边城晚报", "转载天地").replace("mid=1", "mid=2").replace("03-02\n", "03-05\n"),
+        "utf-8",
+    )
     reposted = json.loads(guitu("ingest", str(repost), "--json", data=data).stdout)[0]
     assert reposted["outcome"] == "added"
     assert reposted["repost_of"] == outcome["article_id"]
     body = json.loads(guitu("ask", "星港园区解救了多少人？", "--json", data=data).stdout)
-    assert [c["publisher"] for c in body["citations"]][0] == "边城晚报"
+    assert next(c["publisher"] for c in body["citations"]) == "边城晚报"
     assert "转载天地" not in [c["publisher"] for c in body["citations"]]
     assert body["citations"][0]["n_reprints"] == 1
 
@@ -149,7 +152,10 @@ def test_a_damaged_index_is_refused_with_the_remedy(data: Path) -> None:
 def test_beir_folders_are_measured(data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "beir"
     (folder / "qrels").mkdir(parents=True)
-    corpus = [{"_id": "a", "title": "", "text": "昆明四季如春。"}, {"_id": "b", "title": "", "text": "The river flows to the sea."}]
+    corpus = [
+        {"_id": "a", "title": "", "text": "昆明四季如春。"},
+        {"_id": "b", "title": "", "text": "The river flows to the sea."},
+    ]
     queries = [{"_id": "q1", "text": "昆明的天气"}, {"_id": "q2", "text": "where does the river flow"}]
     (folder / "corpus.jsonl").write_text("".join(json.dumps(r) + "\n" for r in corpus), "utf-8")
     (folder / "queries.jsonl").write_text("".join(json.dumps(r) + "\n" for r in queries), "utf-8")
@@ -159,6 +165,14 @@ def test_beir_folders_are_measured(data: Path, tmp_path: Path) -> None:
     measures = json.loads(done.stdout)
     assert measures["Recall@1"] == 1.0
     assert measures["nDCG@10"] == 1.0
-    assert {"MRR@10", "Recall@5", "Recall@10", "Recall@100", "passages_per_s", "query_ms_p50", "query_ms_p95"} <= set(measures)
+    assert {
+        "MRR@10",
+        "Recall@5",
+        "Recall@10",
+        "Recall@100",
+        "passages_per_s",
+        "query_ms_p50",
+        "query_ms_p95",
+    } <= set(measures)
     assert len(run.read_text().splitlines()) == 4
     assert run.read_text().split()[:4] == ["q1", "Q0", "a", "1"]

@@ -172,9 +172,7 @@ def test_a_packed_page_is_bounded_by_what_it_unpacks_to(
 
     monkeypatch.setattr(Handler, "answer", answer)
     assert "larger than" in (ingested(library, f"{site}/packed")[0].reason or "")
-    monkeypatch.setattr(
-        Handler, "answer", lambda self: (200, HTML + "\r\nContent-Encoding: gzip", iter([b"no gzip"]))
-    )
+    monkeypatch.setattr(Handler, "answer", lambda self: (200, HTML + "\r\nContent-Encoding: gzip", iter([b"no gzip"])))
     assert "cannot be fetched (DecodingError)" in (ingested(library, f"{site}/packed")[0].reason or "")
 
 

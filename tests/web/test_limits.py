@@ -120,9 +120,7 @@ def test_free_paths_are_never_limited(client: Callable[..., TestClient], path: s
         ),
     ],
 )
-def test_no_header_makes_a_path_free(
-    client: Callable[..., TestClient], path: str, headers: dict[str, str]
-) -> None:
+def test_no_header_makes_a_path_free(client: Callable[..., TestClient], path: str, headers: dict[str, str]) -> None:
     served = client(1)
     sent = [served.post(path, json={"question": "a"}, headers=headers).status_code for _ in range(3)]
     assert sent[1:] == [429, 429]
@@ -130,9 +128,7 @@ def test_no_header_makes_a_path_free(
 
 def test_addresses_behind_a_proxy(client: Callable[..., TestClient]) -> None:
     def ask(served: TestClient, forwarded: str) -> int:
-        return served.post(
-            "/v1/ask", json={"question": "a"}, headers={"x-forwarded-for": forwarded}
-        ).status_code
+        return served.post("/v1/ask", json={"question": "a"}, headers={"x-forwarded-for": forwarded}).status_code
 
     trusting = client(1, trust_proxy=True)
     assert [ask(trusting, "1.1.1.1"), ask(trusting, "2.2.2.2"), ask(trusting, "1.1.1.1")] == [200, 200, 429]
@@ -150,10 +146,7 @@ def test_a_body_that_is_declared_too_large_is_refused_unread(client: Callable[..
     assert "200,000 bytes" in refused.json()["detail"]
     # Pictures may be larger, but not without bound.
     assert served.post("/picture", content=b"x" * (MAX_JSON_BYTES + 1)).status_code == 200
-    assert (
-        served.post("/picture", content=b"", headers={"content-length": str(MAX_BODY_BYTES + 1)}).status_code
-        == 413
-    )
+    assert served.post("/picture", content=b"", headers={"content-length": str(MAX_BODY_BYTES + 1)}).status_code == 413
 
 
 @pytest.mark.parametrize(
@@ -215,7 +208,5 @@ def test_other_kinds_of_connection_pass() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         seen.append(scope["type"])
 
-    asyncio.run(
-        LimitsMiddleware(app, requests_per_minute=1, trust_proxy=False)({"type": "lifespan"}, None, None)
-    )  # type: ignore[arg-type]
+    asyncio.run(LimitsMiddleware(app, requests_per_minute=1, trust_proxy=False)({"type": "lifespan"}, None, None))  # type: ignore[arg-type]
     assert seen == ["lifespan"]

@@ -22,7 +22,7 @@ FIGURES: dict[str, Any] = yaml.safe_load((REPOSITORY / "corpus" / "eval" / "figu
 def searcher(built_data: Path) -> Iterator[Searcher]:
     embedder = load_embedder(None, built_data)
     lexicon = Lexicon.load(REPOSITORY / "corpus" / "lexicon.yaml")
-    yield Searcher(load_index(built_data / "index", embedder), embedder, lexicon)
+    return Searcher(load_index(built_data / "index", embedder), embedder, lexicon)
 
 
 @pytest.mark.parametrize("name", list(FIGURES["sets"]))

@@ -44,9 +44,7 @@ def test_every_page_speaks_every_language(client: TestClient, language: str) -> 
         response = client.get(path, params={"lang": language})
         assert response.status_code == 200
         assert f'<html lang="{language}" dir="{"rtl" if language == "ur" else "ltr"}">' in response.text
-        assert not re.search(
-            r"<script(?![^>]*(src=|application/ld\+json))|\sstyle=|\son[a-z]+=|<style", response.text
-        )
+        assert not re.search(r"<script(?![^>]*(src=|application/ld\+json))|\sstyle=|\son[a-z]+=|<style", response.text)
 
 
 @pytest.mark.parametrize(
@@ -167,9 +165,7 @@ def test_a_hostile_article_is_text_on_every_page(tmp_path: Path, hostile_article
     assert ET.fromstring(client.get("/feed.xml").content) is not None
 
 
-@given(
-    st.text(st.characters(codec="utf-8"), max_size=200), st.integers(0, 220), st.integers(0, 220), st.data()
-)
+@given(st.text(st.characters(codec="utf-8"), max_size=200), st.integers(0, 220), st.integers(0, 220), st.data())
 def test_blocks_lose_and_add_no_character(text: str, start: int, end: int, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
     sentences = tuple(Sentence(a, b, ("k",)) for a, b in pairwise(cuts) if text[a:b].strip())
@@ -215,9 +211,7 @@ def test_the_lists_for_programs_are_well_formed(client: TestClient) -> None:
 
 
 def test_the_form_answers_and_refuses_in_plain_words(client: TestClient) -> None:
-    answered = client.post(
-        "/", params={"lang": "zh-Hans"}, data={"action": "ask", "question": "被困了怎么办"}
-    )
+    answered = client.post("/", params={"lang": "zh-Hans"}, data={"action": "ask", "question": "被困了怎么办"})
     assert answered.status_code == 200
     assert 'class="srcs"' in answered.text
     assert answered.headers["cache-control"] == "no-store"
@@ -230,9 +224,7 @@ def test_the_form_answers_and_refuses_in_plain_words(client: TestClient) -> None
     unready = client.post("/", params={"lang": "zh-Hans"}, data={"action": "check", "offer": "高薪"})
     assert unready.status_code == 503
     assert "+86-10-12308" in unready.text
-    hostile = client.post(
-        "/", params={"lang": "zh-Hans"}, data={"action": "ask", "question": HOSTILE + "hostile"}
-    )
+    hostile = client.post("/", params={"lang": "zh-Hans"}, data={"action": "ask", "question": HOSTILE + "hostile"})
     assert not re.search(r"<script>|<img|<style|href=\"javascript:", hostile.text)
 
 

@@ -70,10 +70,7 @@ def test_a_name_like_no_other_is_refused_with_all_that_are_known() -> None:
 
 
 def test_names_of_others_and_of_channels_are_passed_over() -> None:
-    assert (
-        load_settings({"PATH": "/bin", "GUITUX": "1", "GUITU_CHANNEL_LINE_MAIN_SECRET": "s"}, None)
-        == Settings()
-    )
+    assert load_settings({"PATH": "/bin", "GUITUX": "1", "GUITU_CHANNEL_LINE_MAIN_SECRET": "s"}, None) == Settings()
 
 
 @pytest.mark.parametrize(
@@ -112,8 +109,7 @@ def test_secrets_are_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     dotenv = tmp_path / ".env"
     dotenv.write_text(
-        "# a comment\nGUITU_DATA=from-file\nexport GUITU_MODEL='a model'\n"
-        "GUITU_REQUESTS_PER_MINUTE=5\nOTHER=1\nBARE\n"
+        "# a comment\nGUITU_DATA=from-file\nexport GUITU_MODEL='a model'\nGUITU_REQUESTS_PER_MINUTE=5\nOTHER=1\nBARE\n"
     )
     settings = load_settings({"GUITU_REQUESTS_PER_MINUTE": "6"}, dotenv)
     assert (settings.data, settings.model, settings.requests_per_minute) == (Path("from-file"), "a model", 6)
@@ -128,9 +124,7 @@ def test_an_unknown_name_in_the_file_is_refused_too(tmp_path: Path) -> None:
         load_settings({}, dotenv)
 
 
-def test_no_file_is_no_problem_and_the_process_is_the_default(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_file_is_no_problem_and_the_process_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GUITU_DATA", "from-process")
     assert load_settings(dotenv=tmp_path / "none").data == Path("from-process")
     monkeypatch.chdir(tmp_path)

@@ -61,11 +61,7 @@ def test_every_word_is_used_and_every_used_word_exists() -> None:
     assert texts
     code = "\n".join([*texts, *(path.read_text("utf-8") for path in STATIC_DIR.glob("*.js"))])
     keys = {**catalogue()["en"]["widget"], **catalogue()["en"]["page"]}
-    unused = [
-        key
-        for key in keys
-        if key not in _BY_VALUE and not re.search(rf"""['"]{key}['"]|words\.{key}\b""", code)
-    ]
+    unused = [key for key in keys if key not in _BY_VALUE and not re.search(rf"""['"]{key}['"]|words\.{key}\b""", code)]
     assert unused == []
     asked = set(re.findall(r"""\bw\("([a-z_]+)"[,)]""", code))
     # The second word of these calls is a key in each of them.

@@ -21,8 +21,7 @@ PREVIOUS = "_PREVIOUS"
 OTHER_SETTINGS = {
     "GUITU_DATABASE_URL": "database of deliveries and answers; sqlite:///<data>/guitu.db by default, "
     "postgresql+psycopg://… for several machines",
-    "GUITU_PUBLIC_URL": "address of this server as people outside see it, https://…; "
-    "for links and Twilio signatures",
+    "GUITU_PUBLIC_URL": "address of this server as people outside see it, https://…; for links and Twilio signatures",
     "GUITU_SECRET_KEY": "key of 32 characters or more that stored messages are encrypted with; by "
     "default a file in the data folder; must be the same on all machines",
 }
@@ -129,9 +128,7 @@ def _parse_name(full_name: str) -> tuple[ChannelAdapter, str, str]:
     account = rest.split("_")[0] or "MAIN"
     near = difflib.get_close_matches(rest, [f"{account}_{name}" for name in names], n=2, cutoff=0.4)
     hint = "did you mean " + " or ".join(f"{PREFIX}{platform}_{one}" for one in near) + "?" if near else ""
-    pattern = (
-        f"settings of {adapter.title} are {PREFIX}{platform}_<ACCOUNT>_ and one of {', '.join(sorted(names))}"
-    )
+    pattern = f"settings of {adapter.title} are {PREFIX}{platform}_<ACCOUNT>_ and one of {', '.join(sorted(names))}"
     raise ChannelSettingsError(f"{full_name} is not a setting; {hint or pattern}")
 
 
@@ -159,10 +156,7 @@ def settings_table() -> str:
                 name += f" (also `{PREVIOUS}`)"
             default = f"; default `{one.default}`" if one.default else ""
             lines.append(
-                f"| {name} | {'yes' if one.required else ''} | {'yes' if one.secret else ''} "
-                f"| {one.what}{default} |"
+                f"| {name} | {'yes' if one.required else ''} | {'yes' if one.secret else ''} | {one.what}{default} |"
             )
-    lines += [
-        f"| `{name}` | | {'yes' if 'KEY' in name else ''} | {what} |" for name, what in OTHER_SETTINGS.items()
-    ]
+    lines += [f"| `{name}` | | {'yes' if 'KEY' in name else ''} | {what} |" for name, what in OTHER_SETTINGS.items()]
     return "\n".join(lines)

@@ -370,9 +370,7 @@ class ChannelAdapter(Protocol):
     def render(self, out: Outbound, to: Inbound, *, max_parts: int) -> list[Part]:
         """The parts, each within the platform's limits."""
 
-    def passive(
-        self, parts: list[Part], to: Inbound, req: RawRequest, account: Account
-    ) -> HookResponse | None:
+    def passive(self, parts: list[Part], to: Inbound, req: RawRequest, account: Account) -> HookResponse | None:
         """The answer as the body of the HTTP response; None where the platform has no such way."""
 
     def late(self, delivery: int, to: Inbound, req: RawRequest, account: Account) -> HookResponse | None:
@@ -383,9 +381,7 @@ class ChannelAdapter(Protocol):
     def ack(self, req: RawRequest, account: Account) -> HookResponse:
         """What tells the platform that the delivery is ours now."""
 
-    async def send(
-        self, parts: list[Part], to: Inbound, mode: ReplyMode, idem: str, ctx: SendContext
-    ) -> Sent:
+    async def send(self, parts: list[Part], to: Inbound, mode: ReplyMode, idem: str, ctx: SendContext) -> Sent:
         """Hands parts to the platform: one part by `api`, all parts of an answer by `token`. Never raises."""
 
     async def pull(self, stream: str, cursor: str, token: str, ctx: SendContext) -> Pulled | None:
@@ -400,9 +396,7 @@ class ChannelAdapter(Protocol):
     async def health(self, ctx: SendContext) -> list[str]:
         """What the platform says is wrong with the account, in words for the operator."""
 
-    def sample(
-        self, text: str, account: Account, *, message_id: str, sender: str, now: float
-    ) -> SampleRequest:
+    def sample(self, text: str, account: Account, *, message_id: str, sender: str, now: float) -> SampleRequest:
         """A correctly signed delivery of a text message."""
 
     def simulated_sender(self) -> str:

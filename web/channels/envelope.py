@@ -95,9 +95,7 @@ def write_fields(fields: dict[str, str | int], *, as_json: bool) -> bytes:
     if as_json:
         return compact_json(fields)
     inner = "".join(
-        f"<{name}>{value}</{name}>"
-        if isinstance(value, int)
-        else f"<{name}><![CDATA[{_cdata(value)}]]></{name}>"
+        f"<{name}>{value}</{name}>" if isinstance(value, int) else f"<{name}><![CDATA[{_cdata(value)}]]></{name}>"
         for name, value in fields.items()
     )
     return f"<xml>{inner}</xml>".encode()
@@ -136,9 +134,7 @@ def open_with_any(aes_keys: tuple[str, ...], encrypted: str, receive_id: str) ->
     raise SignatureError
 
 
-def seal_reply(
-    message: bytes, token: str, aes_key: str, receive_id: str, req: RawRequest, *, as_json: bool
-) -> bytes:
+def seal_reply(message: bytes, token: str, aes_key: str, receive_id: str, req: RawRequest, *, as_json: bool) -> bytes:
     """A sealed reply.
 
     The random bytes come from the message itself (with a key, so that nobody can guess them): a repeated

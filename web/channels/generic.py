@@ -148,9 +148,7 @@ class Generic(Platform):
             )
         ]
 
-    def passive(
-        self, parts: list[Part], to: Inbound, req: RawRequest, account: Account
-    ) -> HookResponse | None:
+    def passive(self, parts: list[Part], to: Inbound, req: RawRequest, account: Account) -> HookResponse | None:
         return HookResponse(body=compact_json({"replies": _replies(parts)}), media_type="application/json")
 
     def late(self, delivery: int, to: Inbound, req: RawRequest, account: Account) -> HookResponse | None:
@@ -162,9 +160,7 @@ class Generic(Platform):
     def ack(self, req: RawRequest, account: Account) -> HookResponse:
         return HookResponse(202)
 
-    async def send(
-        self, parts: list[Part], to: Inbound, mode: ReplyMode, idem: str, ctx: SendContext
-    ) -> Sent:
+    async def send(self, parts: list[Part], to: Inbound, mode: ReplyMode, idem: str, ctx: SendContext) -> Sent:
         now = int(ctx.now())
         body = compact_json(
             {
@@ -192,9 +188,7 @@ class Generic(Platform):
             return Sent("refused", code="410")
         return by_status(response) or Sent("ok")
 
-    def sample(
-        self, text: str, account: Account, *, message_id: str, sender: str, now: float
-    ) -> SampleRequest:
+    def sample(self, text: str, account: Account, *, message_id: str, sender: str, now: float) -> SampleRequest:
         body = compact_json(
             {
                 "type": "message.created",

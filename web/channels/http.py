@@ -29,9 +29,7 @@ async def post(
     (`unknown`).
     """
     try:
-        return await http.post(
-            url, content=content, data=data, headers=headers, auth=auth or httpx.USE_CLIENT_DEFAULT
-        )
+        return await http.post(url, content=content, data=data, headers=headers, auth=auth or httpx.USE_CLIENT_DEFAULT)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         return Sent("retry", code=type(error).__name__)
     except httpx.TransportError as error:
@@ -49,11 +47,7 @@ def retry_after_s(response: httpx.Response) -> float | None:
         return min(float(value), MAX_RETRY_AFTER_S)
     try:
         when = parsedate_to_datetime(value).timestamp()
-        since = (
-            parsedate_to_datetime(response.headers["date"]).timestamp()
-            if "date" in response.headers
-            else None
-        )
+        since = parsedate_to_datetime(response.headers["date"]).timestamp() if "date" in response.headers else None
     except ValueError:
         return None
     return None if since is None else min(max(when - since, 0.0), MAX_RETRY_AFTER_S)

@@ -85,9 +85,7 @@ class Line(Platform):
             parts[-1] = replace(parts[-1], choices=out.choices)
         return parts
 
-    async def send(
-        self, parts: list[Part], to: Inbound, mode: ReplyMode, idem: str, ctx: SendContext
-    ) -> Sent:
+    async def send(self, parts: list[Part], to: Inbound, mode: ReplyMode, idem: str, ctx: SendContext) -> Sent:
         messages = [_message(part) for part in parts[:MAX_OBJECTS]]
         headers = {
             "content-type": "application/json",
@@ -124,9 +122,7 @@ class Line(Platform):
             "content-type": "application/json",
             "authorization": f"Bearer {ctx.account.get('ACCESS_TOKEN')}",
         }
-        await post(
-            ctx.http, f"{self.base(ctx.account)}/v2/bot/chat/loading/start", content=body, headers=headers
-        )
+        await post(ctx.http, f"{self.base(ctx.account)}/v2/bot/chat/loading/start", content=body, headers=headers)
 
     async def fetch_media(self, ref: MediaRef, ctx: SendContext) -> bytes | None:
         base = self.base(ctx.account).replace("//api.line.me", "//api-data.line.me")
@@ -134,13 +130,9 @@ class Line(Platform):
             return None
         url = f"{base}/v2/bot/message/{ref.media_id}/content"
         headers = {"authorization": f"Bearer {ctx.account.get('ACCESS_TOKEN')}"}
-        return await fetch(
-            ctx.http, url, hosts=self.media_hosts(ctx.account, "api-data.line.me"), headers=headers
-        )
+        return await fetch(ctx.http, url, hosts=self.media_hosts(ctx.account, "api-data.line.me"), headers=headers)
 
-    def sample(
-        self, text: str, account: Account, *, message_id: str, sender: str, now: float
-    ) -> SampleRequest:
+    def sample(self, text: str, account: Account, *, message_id: str, sender: str, now: float) -> SampleRequest:
         event = {
             "type": "message",
             "mode": "active",
@@ -191,9 +183,7 @@ def _inbound(event: dict[str, Any], req: RawRequest, account: Account) -> Inboun
     ref = string(message, "id")
     match string(event, "type"), string(message, "type"):
         case "message", "text":
-            mentioned = [
-                one for one in items(child(message, "mention"), "mentionees") if one.get("isSelf") is True
-            ]
+            mentioned = [one for one in items(child(message, "mention"), "mentionees") if one.get("isSelf") is True]
             if source_type != "user" and not mentioned:
                 return None
             kind, text = "text", _without(string(message, "text"), mentioned)

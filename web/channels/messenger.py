@@ -81,15 +81,12 @@ class Messenger(Platform):
             parts[-1] = replace(parts[-1], choices=choices)
         return parts
 
-    async def send(
-        self, parts: list[Part], to: Inbound, mode: ReplyMode, idem: str, ctx: SendContext
-    ) -> Sent:
+    async def send(self, parts: list[Part], to: Inbound, mode: ReplyMode, idem: str, ctx: SendContext) -> Sent:
         (part,) = parts
         message: dict[str, object] = {"text": part.text}
         if part.choices:
             message["quick_replies"] = [
-                {"content_type": "text", "title": choice.label[:20], "payload": choice.value}
-                for choice in part.choices
+                {"content_type": "text", "title": choice.label[:20], "payload": choice.value} for choice in part.choices
             ]
         body: dict[str, object] = {
             "recipient": {"id": to.sender},
@@ -107,9 +104,7 @@ class Messenger(Platform):
     def simulated_sender(self) -> str:
         return "0"
 
-    def sample(
-        self, text: str, account: Account, *, message_id: str, sender: str, now: float
-    ) -> SampleRequest:
+    def sample(self, text: str, account: Account, *, message_id: str, sender: str, now: float) -> SampleRequest:
         event = {
             "sender": {"id": sender},
             "recipient": {"id": account.get("PAGE_ID", "0")},

@@ -37,9 +37,7 @@ def handshake(req: RawRequest, account: Account) -> HookResponse | None:
 
 def verify(req: RawRequest, account: Account) -> bytes:
     """The raw body. Meta signs its escaped form (`\\u4f60`), so it is not parsed and written again before."""
-    expected = [
-        "sha256=" + hmac_sha256_hex(secret, req.body) for secret in account.current_and_previous("APP_SECRET")
-    ]
+    expected = ["sha256=" + hmac_sha256_hex(secret, req.body) for secret in account.current_and_previous("APP_SECRET")]
     if not any_same(req.header("x-hub-signature-256"), expected):
         raise SignatureError
     return req.body
@@ -64,9 +62,7 @@ async def graph(ctx: SendContext, url: str, body: dict[str, object]) -> httpx.Re
         return response
     code = string(body_of(response), "error", "code")
     if code in _BUSY_CODES:
-        return Sent(
-            "retry", after_s=retry_after_s(response) or _BUSY_CODES[code], code=code, pause=code != "131056"
-        )
+        return Sent("retry", after_s=retry_after_s(response) or _BUSY_CODES[code], code=code, pause=code != "131056")
     if code in _TRANSIENT_CODES:
         return Sent("retry", code=code)
     if code in _WINDOW_CODES:

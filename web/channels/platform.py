@@ -37,19 +37,13 @@ def url_problem(value: str) -> str | None:
 
 def yes_no_problem(value: str) -> str | None:
     """What is wrong with a yes-or-no setting, or None."""
-    return (
-        None
-        if value.lower() in ("true", "false", "yes", "no", "1", "0", "on", "off")
-        else "must be true or false"
-    )
+    return None if value.lower() in ("true", "false", "yes", "no", "1", "0", "on", "off") else "must be true or false"
 
 
 def common_settings(api_url: str) -> tuple[Setting, ...]:
     """The settings that every platform has."""
     return (
-        Setting(
-            "LANGUAGE", "language of greetings, where the platform does not tell the person's", required=False
-        ),
+        Setting("LANGUAGE", "language of greetings, where the platform does not tell the person's", required=False),
         Setting(
             "API_URL",
             "address of the platform's API, for tests and proxies",
@@ -78,9 +72,7 @@ class Platform:
     def render(self, out: Outbound, to: Inbound, *, max_parts: int) -> list[Part]:
         return render_parts(out, self.caps, max_parts=max_parts)
 
-    def passive(
-        self, parts: list[Part], to: Inbound, req: RawRequest, account: Account
-    ) -> HookResponse | None:
+    def passive(self, parts: list[Part], to: Inbound, req: RawRequest, account: Account) -> HookResponse | None:
         return None
 
     def late(self, delivery: int, to: Inbound, req: RawRequest, account: Account) -> HookResponse | None:
@@ -90,9 +82,7 @@ class Platform:
     def ack(self, req: RawRequest, account: Account) -> HookResponse:
         return HookResponse()
 
-    async def send(
-        self, parts: list[Part], to: Inbound, mode: ReplyMode, idem: str, ctx: SendContext
-    ) -> Sent:
+    async def send(self, parts: list[Part], to: Inbound, mode: ReplyMode, idem: str, ctx: SendContext) -> Sent:
         return Sent("expired", code="no-api")
 
     async def pull(self, stream: str, cursor: str, token: str, ctx: SendContext) -> Pulled | None:

@@ -120,9 +120,7 @@ class Sms(Platform):
     def ack(self, req: RawRequest, account: Account) -> HookResponse:
         return HookResponse(body=b"<Response/>", media_type="text/xml")
 
-    async def send(
-        self, parts: list[Part], to: Inbound, mode: ReplyMode, idem: str, ctx: SendContext
-    ) -> Sent:
+    async def send(self, parts: list[Part], to: Inbound, mode: ReplyMode, idem: str, ctx: SendContext) -> Sent:
         (part,) = parts
         sid, own = ctx.account.get("ACCOUNT_SID"), ctx.account.get("FROM")
         data = {
@@ -150,16 +148,12 @@ class Sms(Platform):
     async def fetch_media(self, ref: MediaRef, ctx: SendContext) -> bytes | None:
         # Twilio redirects media to its store; without following there is nothing to read, so only direct
         # files work.
-        return await fetch(
-            ctx.http, ref.url, hosts=self.media_hosts(ctx.account, "api.twilio.com", "twiliocdn.com")
-        )
+        return await fetch(ctx.http, ref.url, hosts=self.media_hosts(ctx.account, "api.twilio.com", "twiliocdn.com"))
 
     def simulated_sender(self) -> str:
         return "+0"
 
-    def sample(
-        self, text: str, account: Account, *, message_id: str, sender: str, now: float
-    ) -> SampleRequest:
+    def sample(self, text: str, account: Account, *, message_id: str, sender: str, now: float) -> SampleRequest:
         params = [
             ("AccountSid", account.get("ACCOUNT_SID")),
             ("Body", text),

@@ -104,9 +104,7 @@ class Telegram(Platform):
         """Whether a message in a group is meant for us."""
         username = account.get("USERNAME").lower().removeprefix("@")
         replied = child(message, "reply_to_message", "from")
-        if replied.get("is_bot") is True and (
-            not username or string(replied, "username").lower() == username
-        ):
+        if replied.get("is_bot") is True and (not username or string(replied, "username").lower() == username):
             return True
         text = (string(message, "text") or string(message, "caption")).lower()
         return bool(username) and re.search(rf"@{re.escape(username)}\b", text) is not None
@@ -126,9 +124,7 @@ class Telegram(Platform):
             parts[-1] = replace(parts[-1], choices=out.choices)
         return parts
 
-    async def send(
-        self, parts: list[Part], to: Inbound, mode: ReplyMode, idem: str, ctx: SendContext
-    ) -> Sent:
+    async def send(self, parts: list[Part], to: Inbound, mode: ReplyMode, idem: str, ctx: SendContext) -> Sent:
         (part,) = parts
         body: dict[str, object] = {
             "chat_id": to.address["chat"],
@@ -148,9 +144,7 @@ class Telegram(Platform):
 
     async def _call(self, method: str, body: dict[str, object], ctx: SendContext) -> Sent:
         url = f"{self.base(ctx.account)}/bot{ctx.account.get('BOT_TOKEN')}/{method}"
-        response = await post(
-            ctx.http, url, content=compact_json(body), headers={"content-type": "application/json"}
-        )
+        response = await post(ctx.http, url, content=compact_json(body), headers={"content-type": "application/json"})
         if isinstance(response, Sent):
             return response
         found = body_of(response)
@@ -187,9 +181,7 @@ class Telegram(Platform):
         return await fetch(ctx.http, f"{base}/file/bot{token}/{path}", hosts=self.media_hosts(ctx.account))
 
     async def health(self, ctx: SendContext) -> list[str]:
-        response = await ctx.http.get(
-            f"{self.base(ctx.account)}/bot{ctx.account.get('BOT_TOKEN')}/getWebhookInfo"
-        )
+        response = await ctx.http.get(f"{self.base(ctx.account)}/bot{ctx.account.get('BOT_TOKEN')}/getWebhookInfo")
         if response.status_code != 200:
             return [f"Telegram does not take BOT_TOKEN ({response.status_code})"]
         info = child(body_of(response), "result")
@@ -205,9 +197,7 @@ class Telegram(Platform):
     def simulated_sender(self) -> str:
         return "0"
 
-    def sample(
-        self, text: str, account: Account, *, message_id: str, sender: str, now: float
-    ) -> SampleRequest:
+    def sample(self, text: str, account: Account, *, message_id: str, sender: str, now: float) -> SampleRequest:
         person = int(sender) if sender.isdigit() else sender
         message = {
             "message_id": 1,
@@ -266,9 +256,7 @@ def _read_message(message: dict[str, Any], update_id: str, account: Account) -> 
     elif location:
         # Coordinates are floats, which `string` leaves out on purpose elsewhere.
         kind = "location"
-        text = (
-            string(message, "venue", "address") or f"{location.get('latitude')}, {location.get('longitude')}"
-        )
+        text = string(message, "venue", "address") or f"{location.get('latitude')}, {location.get('longitude')}"
     elif child(message, "voice") or child(message, "audio"):
         kind = "voice"
     elif text:

@@ -152,9 +152,7 @@ class WeChat(Platform):
     def render(self, out: Outbound, to: Inbound, *, max_parts: int) -> list[Part]:
         return render_parts(out, self.caps, max_parts=max_parts, show_choices=True)
 
-    def passive(
-        self, parts: list[Part], to: Inbound, req: RawRequest, account: Account
-    ) -> HookResponse | None:
+    def passive(self, parts: list[Part], to: Inbound, req: RawRequest, account: Account) -> HookResponse | None:
         message = write_fields(
             {
                 "ToUserName": to.address["person"],
@@ -192,9 +190,7 @@ class WeChat(Platform):
     def ack(self, req: RawRequest, account: Account) -> HookResponse:
         return HookResponse(body=b"success")
 
-    async def send(
-        self, parts: list[Part], to: Inbound, mode: ReplyMode, idem: str, ctx: SendContext
-    ) -> Sent:
+    async def send(self, parts: list[Part], to: Inbound, mode: ReplyMode, idem: str, ctx: SendContext) -> Sent:
         body = compact_json(
             {
                 "touser": to.sender,
@@ -212,17 +208,13 @@ class WeChat(Platform):
             "secret": ctx.account.get("APP_SECRET"),
             "force_refresh": is_forced,
         }
-        response = await post(
-            ctx.http, f"{self.base(ctx.account)}/cgi-bin/stable_token", content=compact_json(body)
-        )
+        response = await post(ctx.http, f"{self.base(ctx.account)}/cgi-bin/stable_token", content=compact_json(body))
         return read_token(response, ctx.now())
 
     async def fetch_media(self, ref: MediaRef, ctx: SendContext) -> bytes | None:
         return await fetch(ctx.http, ref.url, hosts=self.media_hosts(ctx.account, "qpic.cn", "qlogo.cn"))
 
-    def sample(
-        self, text: str, account: Account, *, message_id: str, sender: str, now: float
-    ) -> SampleRequest:
+    def sample(self, text: str, account: Account, *, message_id: str, sender: str, now: float) -> SampleRequest:
         message = write_fields(
             {
                 "ToUserName": "gh_guitu",
@@ -235,9 +227,7 @@ class WeChat(Platform):
             as_json=False,
         )
         token, timestamp, nonce = account.get("TOKEN"), str(int(now)), secrets.token_hex(5)
-        query = (
-            f"?signature={sign(token, timestamp, nonce)}&timestamp={timestamp}&nonce={nonce}&openid={sender}"
-        )
+        query = f"?signature={sign(token, timestamp, nonce)}&timestamp={timestamp}&nonce={nonce}&openid={sender}"
         if account.get("MODE", "safe") == "safe":
             encrypted = seal_envelope(account.get("AES_KEY"), message.decode(), account.get("APP_ID"))
             query += f"&encrypt_type=aes&msg_signature={sign(token, timestamp, nonce, encrypted)}"
@@ -276,9 +266,7 @@ def _inbound(fields: dict[str, str], person: str, own: str, form: str, account: 
             media = (MediaRef("image", fields.get("MediaId", ""), fields.get("PicUrl", "")),)
         case "location", _:
             kind = "location"
-            text = first(
-                (fields.get("Label", ""), f"{fields.get('Location_X', '')}, {fields.get('Location_Y', '')}")
-            )
+            text = first((fields.get("Label", ""), f"{fields.get('Location_X', '')}, {fields.get('Location_Y', '')}"))
         case "link", _:
             kind, text = "link", first((fields.get("Title", ""), fields.get("Description", "")))
         case "event", "subscribe":

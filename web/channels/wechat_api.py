@@ -43,9 +43,7 @@ def read_token(response: httpx.Response | Sent, now: float) -> AccessToken:
     return AccessToken(value, now + max(float(lifetime or 7200) - 300.0, 60.0))
 
 
-async def call(
-    ctx: SendContext, url: str, body: bytes, fetch: FetchToken
-) -> tuple[int, dict[str, object]] | Sent:
+async def call(ctx: SendContext, url: str, body: bytes, fetch: FetchToken) -> tuple[int, dict[str, object]] | Sent:
     """The errcode and body of a call, with one refresh of the token where it is refused."""
     stale = ""
     for _ in range(2):

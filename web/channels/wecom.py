@@ -109,9 +109,7 @@ class _Envelope(Platform):
         message = write_fields(fields, as_json=False)
         token, timestamp, nonce = account.get("TOKEN"), str(int(now)), secrets.token_hex(5)
         encrypted = seal_envelope(account.get("AES_KEY"), message.decode(), account.get("CORP_ID"))
-        query = (
-            f"?msg_signature={sign(token, timestamp, nonce, encrypted)}&timestamp={timestamp}&nonce={nonce}"
-        )
+        query = f"?msg_signature={sign(token, timestamp, nonce, encrypted)}&timestamp={timestamp}&nonce={nonce}"
         body = write_fields({"ToUserName": account.get("CORP_ID"), "Encrypt": encrypted}, as_json=False)
         return SampleRequest("POST", account.path + query, {"content-type": "text/xml"}, body)
 
@@ -201,9 +199,7 @@ class WeCom(_Envelope):
             )
         ]
 
-    def passive(
-        self, parts: list[Part], to: Inbound, req: RawRequest, account: Account
-    ) -> HookResponse | None:
+    def passive(self, parts: list[Part], to: Inbound, req: RawRequest, account: Account) -> HookResponse | None:
         fields: dict[str, str | int] = {
             "ToUserName": to.address["person"],
             "FromUserName": to.address["own"],
@@ -220,13 +216,9 @@ class WeCom(_Envelope):
             req,
             as_json=as_json,
         )
-        return HookResponse(
-            body=sealed, media_type="application/json" if as_json else "text/xml; charset=utf-8"
-        )
+        return HookResponse(body=sealed, media_type="application/json" if as_json else "text/xml; charset=utf-8")
 
-    async def send(
-        self, parts: list[Part], to: Inbound, mode: ReplyMode, idem: str, ctx: SendContext
-    ) -> Sent:
+    async def send(self, parts: list[Part], to: Inbound, mode: ReplyMode, idem: str, ctx: SendContext) -> Sent:
         body = {
             "touser": to.sender,
             "msgtype": "text",
@@ -239,9 +231,7 @@ class WeCom(_Envelope):
         url = f"{self.base(ctx.account)}/cgi-bin/message/send"
         return await call_with_token(ctx, url, compact_json(body), self._fetch_token, closed=frozenset())
 
-    def sample(
-        self, text: str, account: Account, *, message_id: str, sender: str, now: float
-    ) -> SampleRequest:
+    def sample(self, text: str, account: Account, *, message_id: str, sender: str, now: float) -> SampleRequest:
         fields: dict[str, str | int] = {
             "ToUserName": account.get("CORP_ID"),
             "FromUserName": sender,
@@ -299,9 +289,7 @@ class WeChatKf(_Envelope):
         body: dict[str, object] = {"cursor": cursor, "token": token, "limit": 1000, "voice_format": 0}
         if stream:
             body["open_kfid"] = stream
-        answer = await call(
-            ctx, f"{self.base(ctx.account)}/cgi-bin/kf/sync_msg", compact_json(body), self._fetch_token
-        )
+        answer = await call(ctx, f"{self.base(ctx.account)}/cgi-bin/kf/sync_msg", compact_json(body), self._fetch_token)
         if isinstance(answer, Sent) or answer[0] != 0:
             raise TokenError(answer.code if isinstance(answer, Sent) else str(answer[0]))
         page = cast(dict[str, Any], answer[1])
@@ -313,9 +301,7 @@ class WeChatKf(_Envelope):
             page.get("has_more") == 1,
         )
 
-    async def send(
-        self, parts: list[Part], to: Inbound, mode: ReplyMode, idem: str, ctx: SendContext
-    ) -> Sent:
+    async def send(self, parts: list[Part], to: Inbound, mode: ReplyMode, idem: str, ctx: SendContext) -> Sent:
         text = {"content": "\n".join(part.text for part in parts)}
         # Our own id makes a repeated send safe: 32 of [0-9a-zA-Z_-].
         body: dict[str, object] = {"msgid": idem.replace("-", "")[:32], "msgtype": "text", "text": text}
@@ -325,17 +311,13 @@ class WeChatKf(_Envelope):
         else:
             url = f"{self.base(ctx.account)}/cgi-bin/kf/send_msg"
             body |= {"touser": to.sender, "open_kfid": to.address["open_kfid"]}
-        sent = await call_with_token(
-            ctx, url, compact_json(body), self._fetch_token, closed=_CLOSED_CONVERSATION
-        )
+        sent = await call_with_token(ctx, url, compact_json(body), self._fetch_token, closed=_CLOSED_CONVERSATION)
         if mode.mode == "token" and sent.outcome == "refused":
             return replace(sent, outcome="expired")
         # 95033: this msgid was taken before, so the send that we did not hear of has arrived.
         return Sent("ok", code=sent.code) if sent.code == "95033" else sent
 
-    def sample(
-        self, text: str, account: Account, *, message_id: str, sender: str, now: float
-    ) -> SampleRequest:
+    def sample(self, text: str, account: Account, *, message_id: str, sender: str, now: float) -> SampleRequest:
         fields: dict[str, str | int] = {
             "ToUserName": account.get("CORP_ID"),
             "CreateTime": int(now),

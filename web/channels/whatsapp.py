@@ -79,14 +79,10 @@ class WhatsApp(Platform):
                 found += [_status(status, account) for status in items(value, "statuses")]
         return found
 
-    async def send(
-        self, parts: list[Part], to: Inbound, mode: ReplyMode, idem: str, ctx: SendContext
-    ) -> Sent:
+    async def send(self, parts: list[Part], to: Inbound, mode: ReplyMode, idem: str, ctx: SendContext) -> Sent:
         (part,) = parts
         # People without a visible number are reached by their business-scoped id.
-        target = (
-            {"to": to.address["phone"]} if to.address.get("phone") else {"recipient": to.address["user_id"]}
-        )
+        target = {"to": to.address["phone"]} if to.address.get("phone") else {"recipient": to.address["user_id"]}
         body: dict[str, object] = {
             "messaging_product": "whatsapp",
             "recipient_type": "individual",
@@ -107,9 +103,7 @@ class WhatsApp(Platform):
             return None
         headers = {"authorization": f"Bearer {ctx.account.get('ACCESS_TOKEN')}"}
         hosts = self.media_hosts(ctx.account, "graph.facebook.com", "lookaside.fbsbx.com")
-        described = await fetch(
-            ctx.http, f"{self.base(ctx.account)}/{ref.media_id}", hosts=hosts, headers=headers
-        )
+        described = await fetch(ctx.http, f"{self.base(ctx.account)}/{ref.media_id}", hosts=hosts, headers=headers)
         if described is None:
             return None
         return await fetch(ctx.http, string(read_json(described), "url"), hosts=hosts, headers=headers)
@@ -117,9 +111,7 @@ class WhatsApp(Platform):
     def simulated_sender(self) -> str:
         return "0"
 
-    def sample(
-        self, text: str, account: Account, *, message_id: str, sender: str, now: float
-    ) -> SampleRequest:
+    def sample(self, text: str, account: Account, *, message_id: str, sender: str, now: float) -> SampleRequest:
         message = {
             "from": sender,
             "id": message_id,

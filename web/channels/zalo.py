@@ -48,9 +48,7 @@ class Zalo(Platform):
     caps = Caps(unit="chars", max_units=2000, max_parts=3, holds_late=True, conversation_rate_per_s=1.0)
     settings = (
         Setting("APP_ID", "App ID"),
-        Setting(
-            "OA_SECRET", "OA Secret Key (Webhook settings), not the app's secret", secret=True, rotates=True
-        ),
+        Setting("OA_SECRET", "OA Secret Key (Webhook settings), not the app's secret", secret=True, rotates=True),
         Setting("APP_SECRET", "Secret Key of the app, to renew the access token", secret=True),
         Setting("REFRESH_TOKEN", "first refresh token; later ones are kept in the database", secret=True),
         Setting(
@@ -72,9 +70,7 @@ class Zalo(Platform):
         app_id, timestamp = string(body, "app_id"), string(body, "timestamp")
         if app_id != account.get("APP_ID"):
             raise SignatureError
-        expected = [
-            mac(app_id, req.body, timestamp, secret) for secret in account.current_and_previous("OA_SECRET")
-        ]
+        expected = [mac(app_id, req.body, timestamp, secret) for secret in account.current_and_previous("OA_SECRET")]
         # The prefix is part of some descriptions and absent from others.
         if not any_same(given.removeprefix("mac="), expected):
             raise SignatureError
@@ -92,9 +88,7 @@ class Zalo(Platform):
             return []
         return [_inbound(event, name, person, req, account)]
 
-    async def send(
-        self, parts: list[Part], to: Inbound, mode: ReplyMode, idem: str, ctx: SendContext
-    ) -> Sent:
+    async def send(self, parts: list[Part], to: Inbound, mode: ReplyMode, idem: str, ctx: SendContext) -> Sent:
         (part,) = parts
         body = compact_json({"recipient": {"user_id": to.sender}, "message": {"text": part.text}})
         stale = ""
@@ -146,16 +140,12 @@ class Zalo(Platform):
         return AccessToken(value, ctx.now() + max(float(lifetime or 90_000) - 600.0, 60.0), next_refresh)
 
     async def fetch_media(self, ref: MediaRef, ctx: SendContext) -> bytes | None:
-        return await fetch(
-            ctx.http, ref.url, hosts=self.media_hosts(ctx.account, "zdn.vn", "zadn.vn", "zalo.me")
-        )
+        return await fetch(ctx.http, ref.url, hosts=self.media_hosts(ctx.account, "zdn.vn", "zadn.vn", "zalo.me"))
 
     def simulated_sender(self) -> str:
         return "0"
 
-    def sample(
-        self, text: str, account: Account, *, message_id: str, sender: str, now: float
-    ) -> SampleRequest:
+    def sample(self, text: str, account: Account, *, message_id: str, sender: str, now: float) -> SampleRequest:
         timestamp = str(int(now * 1000))
         body = compact_json(
             {
@@ -200,13 +190,9 @@ def _inbound(event: dict[str, Any], name: str, person: str, req: RawRequest, acc
         case "user_send_location":
             kind = "location"
             place = (
-                child(items(message, "attachments")[0], "payload", "coordinates")
-                if message.get("attachments")
-                else {}
+                child(items(message, "attachments")[0], "payload", "coordinates") if message.get("attachments") else {}
             )
-            text = first(
-                (string(place, "address"), f"{string(place, 'latitude')}, {string(place, 'longitude')}")
-            )
+            text = first((string(place, "address"), f"{string(place, 'latitude')}, {string(place, 'longitude')}"))
         case "user_send_link" | "user_send_sticker" | "user_send_gif" | "user_send_file":
             kind = "link"
         case "user_click_button" | "user_submit_info":

@@ -7,8 +7,6 @@ from alembic import context
 from web.database import metadata
 
 # Batch mode: SQLite cannot change a column, so the table is copied.
-context.configure(
-    connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True
-)
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
 with context.begin_transaction():
     context.run_migrations()

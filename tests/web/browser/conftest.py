@@ -19,9 +19,7 @@ import pytest
 
 from tests.web.browser.tools import REPOSITORY
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed (pip install -e '.[dev]')"
-)
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install -e '.[dev]')")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = [
     "--no-sandbox",
@@ -128,9 +126,7 @@ def ports() -> tuple[int, int]:
 @pytest.fixture(scope="session")
 def fake(ports: tuple[int, int]) -> Iterator[str]:
     """The address of a server with canned answers, which allows the origin of `host`."""
-    with _served(
-        str(ports[0]), f"http://127.0.0.1:{ports[1]}", probe=f"http://127.0.0.1:{ports[0]}/robots.txt"
-    ):
+    with _served(str(ports[0]), f"http://127.0.0.1:{ports[1]}", probe=f"http://127.0.0.1:{ports[0]}/robots.txt"):
         yield f"http://127.0.0.1:{ports[0]}"
 
 

@@ -53,9 +53,7 @@ class FakeService:
         self.settings = settings
         self.library = Library(settings.corpus, settings.data)
         self.contacts = ContactList.load(settings.corpus / "contacts.yaml")
-        self.articles = (
-            {article.article_id: article for article in self.library.articles()} if has_index else {}
-        )
+        self.articles = {article.article_id: article for article in self.library.articles()} if has_index else {}
         self.has_index = has_index
         self.answerer = SimpleNamespace(answer=self._answer)
         self.offers = SimpleNamespace(check=self._report)
@@ -203,9 +201,7 @@ def create_fake_app(settings: Settings, *, has_index: bool = True) -> FastAPI:
         return JSONResponse(offer_report(f"{form['image'].content_type} {len(await form['image'].read())}"))
 
     @app.get("/v1/contacts")
-    async def contacts(
-        nationality: str = "", country: str = "", situation: str = "", lang: str = "en"
-    ) -> Response:
+    async def contacts(nationality: str = "", country: str = "", situation: str = "", lang: str = "en") -> Response:
         found = service.contacts.select(
             nationality=nationality or None, country=country or None, situation=situation or None
         )
@@ -256,9 +252,7 @@ def create_host_app(base: str) -> FastAPI:
     @app.get("/several")
     async def several() -> Response:
         body = '<div id="one"></div>' + words + tag + ' data-position="left" data-title="A"></script>'
-        body += (
-            tag + ' data-position="right" data-title="B"></script>' + tag + ' data-position="right"></script>'
-        )
+        body += tag + ' data-position="right" data-title="B"></script>' + tag + ' data-position="right"></script>'
         return html("", body + tag + ' data-target="#one"></script>')
 
     @app.get("/spa")
@@ -268,15 +262,11 @@ def create_host_app(base: str) -> FastAPI:
     @app.get("/strict")
     async def strict() -> Response:
         policy = HOST_CSP.format(base=base)
-        return html(
-            "", words + tag + ' data-lang="th"></script>', headers={"Content-Security-Policy": policy}
-        )
+        return html("", words + tag + ' data-lang="th"></script>', headers={"Content-Security-Policy": policy})
 
     @app.get("/frame")
     async def frame() -> Response:
-        return html(
-            "", f'<iframe title="chat" width="360" height="640" src="{base}/embed?lang=zh-Hans"></iframe>'
-        )
+        return html("", f'<iframe title="chat" width="360" height="640" src="{base}/embed?lang=zh-Hans"></iframe>')
 
     @app.get("/neutral")
     async def neutral() -> Response:

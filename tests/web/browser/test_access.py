@@ -32,9 +32,7 @@ STATES: dict[str, tuple[str, str]] = {
         ("hostile", "dark"),
     ],
 )
-def test_axe_finds_nothing_in_any_state_of_the_chat(
-    open_page: Opened, fake: str, state: str, scheme: str
-) -> None:
+def test_axe_finds_nothing_in_any_state_of_the_chat(open_page: Opened, fake: str, state: str, scheme: str) -> None:
     page = open_page(f"{fake}/?lang=zh-Hans", color_scheme=scheme)
     page.locator(INPUT).wait_for()
     if state in STATES:
@@ -84,9 +82,7 @@ def test_axe_finds_nothing_on_the_pages_around(open_page: Opened, fake: str, pat
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_in_the_widget_on_a_page_of_others(
-    open_page: Opened, host: str, scheme: str
-) -> None:
+def test_axe_finds_nothing_in_the_widget_on_a_page_of_others(open_page: Opened, host: str, scheme: str) -> None:
     page = open_page(f"{host}/simple", color_scheme=scheme, viewport={"width": 1280, "height": 860})
     page.locator("guitu-chat .launch").click()
     ask(page, "emergency", ".card")
@@ -233,9 +229,7 @@ def test_targets_are_large_enough(open_page: Opened, fake: str) -> None:
     assert small == []
 
 
-def test_motion_and_colours_follow_the_reader(
-    open_page: Opened, fake: str, shot: Callable[..., None]
-) -> None:
+def test_motion_and_colours_follow_the_reader(open_page: Opened, fake: str, shot: Callable[..., None]) -> None:
     page = open_page(f"{fake}/?lang=zh-Hans", reduced_motion="reduce", forced_colors="active")
     page.locator(INPUT).wait_for()
     page.locator(INPUT).fill("slow")

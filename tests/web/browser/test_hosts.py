@@ -20,9 +20,7 @@ def answer_in(page: Any, panel: str = "guitu-chat") -> None:
     page.locator(f"{panel} .srcs").wait_for()
 
 
-def test_a_strict_policy_needs_our_origin_for_script_and_connection_alone(
-    open_page: Opened, host: str
-) -> None:
+def test_a_strict_policy_needs_our_origin_for_script_and_connection_alone(open_page: Opened, host: str) -> None:
     page = open_page(f"{host}/strict", viewport=DESK)
     answer_in(page)
     # The style arrived although style-src is 'none', and words of another language came by connect-src.
@@ -51,9 +49,7 @@ def test_a_hostile_page_neither_hides_nor_bends_nor_covers_the_widget(
     assert box["x"] + box["width"] <= 1280
     assert page.evaluate("getComputedStyle(document.querySelector('guitu-chat')).opacity") == "1"
     top = "([x, y]) => document.elementFromPoint(x, y).tagName"
-    assert page.evaluate(top, [box["x"] + 200, box["y"] + 200]) == "GUITU-CHAT", (
-        "it stands above every z-index"
-    )
+    assert page.evaluate(top, [box["x"] + 200, box["y"] + 200]) == "GUITU-CHAT", "it stands above every z-index"
     # Yellow with white words could not be read.
     assert page.locator("guitu-chat .launch").evaluate("e => getComputedStyle(e).color") == "rgb(0, 0, 0)"
     shot(page, "host-hostile-desk")
@@ -117,9 +113,7 @@ def test_the_widget_survives_an_application_that_replaces_the_page(open_page: Op
     )
     page.locator("guitu-chat .srcs").wait_for()
     # Routers run the script again on each view.
-    source = page.evaluate(
-        "performance.getEntriesByType('resource').find(e => e.name.includes('widget.js')).name"
-    )
+    source = page.evaluate("performance.getEntriesByType('resource').find(e => e.name.includes('widget.js')).name")
     page.add_script_tag(url=source)
     assert page.locator("guitu-chat").count() == 1
     assert page.problems == []
@@ -155,9 +149,7 @@ def test_the_widget_opens_and_closes_without_a_problem(open_page: Opened, host: 
     assert page.problems == []
 
 
-def test_on_a_phone_the_widget_fills_the_screen(
-    open_page: Opened, host: str, shot: Callable[..., None]
-) -> None:
+def test_on_a_phone_the_widget_fills_the_screen(open_page: Opened, host: str, shot: Callable[..., None]) -> None:
     page = open_page(f"{host}/simple")
     answer_in(page)
     box = page.locator("guitu-chat .g").bounding_box()

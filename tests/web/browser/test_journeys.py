@@ -249,7 +249,7 @@ def test_the_page_loads_fast_and_the_widget_costs_a_host_little(
         const n = performance.getEntriesByType('navigation')[0];
         done({fcp: fcp ? fcp.startTime : 0, lcp, cls, blocked, loaded: n.loadEventEnd,
               bytes: n.transferSize + performance.getEntriesByType('resource').reduce((s, e) => s + e.transferSize, 0)}); }, 1200);
-    })"""  # noqa: E501
+    })"""
     found = {}
     for name, url in (
         ("page", f"{server.url}/?lang=zh-Hans"),

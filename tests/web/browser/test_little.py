@@ -121,9 +121,7 @@ def test_on_a_very_slow_line_the_page_is_usable_soon_and_light(open_page: Opened
     assert sum(received) < MAX_PAGE_BYTES
 
 
-def test_without_scripts_the_form_asks_and_answers(
-    open_page: Opened, fake: str, shot: Callable[..., None]
-) -> None:
+def test_without_scripts_the_form_asks_and_answers(open_page: Opened, fake: str, shot: Callable[..., None]) -> None:
     page = open_page(f"{fake}/?lang=zh-Hans", java_script_enabled=False)
     page.locator("#question").fill("被困了怎么办")
     page.locator('form >> select[name="nationality"]').select_option("CN")

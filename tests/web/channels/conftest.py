@@ -46,9 +46,7 @@ def postgres_server() -> Iterator[str]:
     """The address of a PostgreSQL server of our own, without a database name."""
     found = _find_server()
     if found is None:
-        pytest.skip(
-            "no PostgreSQL server was found (initdb, postgres); `apt-get install postgresql` brings it"
-        )
+        pytest.skip("no PostgreSQL server was found (initdb, postgres); `apt-get install postgresql` brings it")
     initdb, server = found
     folder = Path(tempfile.mkdtemp(prefix="guitu-postgres-"))
     as_user: dict[str, object] = {}

@@ -84,9 +84,7 @@ def set_trap(point: str, data: Path) -> None:
 
 def make_app(data: Path) -> FastAPI:
     """The application with the settings of the environment."""
-    settings = read_channel_settings(
-        {k: v for k, v in os.environ.items() if k.startswith("GUITU_")}, data=data
-    )
+    settings = read_channel_settings({k: v for k, v in os.environ.items() if k.startswith("GUITU_")}, data=data)
     responder = ThinkingResponder(float(os.environ.get("THINK_S", "0")), data / "asked.log")
     lease_s = float(os.environ.get("LEASE_S", "2"))
 

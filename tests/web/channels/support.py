@@ -242,9 +242,7 @@ class StandIn:
         with self.lock:
             return self._handle(method, url, {k.lower(): v for k, v in headers.items()}, body)
 
-    def _handle(
-        self, method: str, url: str, headers: dict[str, str], body: bytes
-    ) -> tuple[int, dict[str, str], bytes]:
+    def _handle(self, method: str, url: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
         parts = urlsplit(url)
         path, query = parts.path, parse_qs(parts.query)
         self.calls[path] += 1
@@ -322,9 +320,7 @@ class StandIn:
             if act in codes:
                 return _json({"errcode": codes[act], "errmsg": act})
             key = data.get("msgid", "")
-            one = Accepted(
-                "wechat", data.get("touser", data.get("code", "")), data["text"]["content"], key, data
-            )
+            one = Accepted("wechat", data.get("touser", data.get("code", "")), data["text"]["content"], key, data)
             if not self.take(one):
                 return _json({"errcode": 95033, "errmsg": "msgid repeated"})
             return _json({"errcode": 0, "msgid": "m"})
@@ -332,17 +328,11 @@ class StandIn:
             if act in ("429", "bad"):
                 return 429 if act == "429" else 400, after, b""
             for reply in data["data"]["replies"]:
-                self.take(
-                    Accepted(
-                        "generic", data["data"]["in_reply_to"], reply["text"], headers["webhook-id"], data
-                    )
-                )
+                self.take(Accepted("generic", data["data"]["in_reply_to"], reply["text"], headers["webhook-id"], data))
             return 204, {}, b""
         if act in ("429", "window", "bad", "token"):
             code = {"429": 130429, "window": 131047, "bad": 100, "token": 190}[act]
-            return _json(
-                {"error": {"code": code}}, 429 if act == "429" else 400, after if act == "429" else {}
-            )
+            return _json({"error": {"code": code}}, 429 if act == "429" else 400, after if act == "429" else {})
         if path.endswith("/me/messages"):
             self.take(Accepted("messenger", data["recipient"]["id"], data["message"]["text"], "", data))
             return _json({"message_id": f"m{len(self.accepted)}"})
@@ -355,9 +345,7 @@ class StandIn:
             found = {"ok": False, "error_code": 429, "parameters": {"retry_after": self.retry_after}}
             return _json(found, 429)
         if act == "markup" or (act == "bad" and "parse_mode" in data):
-            return _json(
-                {"ok": False, "description": "Bad Request: can't parse entities: unsupported tag"}, 400
-            )
+            return _json({"ok": False, "description": "Bad Request: can't parse entities: unsupported tag"}, 400)
         if act == "window":
             return _json({"ok": False, "description": "Forbidden: bot was blocked by the user"}, 403)
         self.take(Accepted("telegram", str(data["chat_id"]), data["text"], "", data))
@@ -391,9 +379,7 @@ class StandIn:
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
             try:
-                status, headers, body = self.handle(
-                    request.method, str(request.url), request.headers, request.content
-                )
+                status, headers, body = self.handle(request.method, str(request.url), request.headers, request.content)
             except LookupError as error:
                 if error.args[0] == "refuse":
                     raise httpx.ConnectError("refused", request=request) from error
@@ -498,9 +484,7 @@ class Running:
         now: float | None = None,
     ) -> SampleRequest:
         at = float(int(time.time() if now is None else now))
-        return ADAPTERS[platform].sample(
-            text, self.account(platform), message_id=message_id, sender=sender, now=at
-        )
+        return ADAPTERS[platform].sample(text, self.account(platform), message_id=message_id, sender=sender, now=at)
 
     async def deliver(self, sample: SampleRequest) -> httpx.Response:
         # As bytes: a hostile header need not be ASCII.
@@ -522,9 +506,7 @@ class Running:
     def rows(self, columns: str = "state, mode, code", table: str = "outbox") -> list[tuple[Any, ...]]:
         """Rows of a table, in order."""
         with self.service.database.engine.begin() as connection:
-            return [
-                tuple(row) for row in connection.exec_driver_sql(f"SELECT {columns} FROM {table} ORDER BY id")
-            ]
+            return [tuple(row) for row in connection.exec_driver_sql(f"SELECT {columns} FROM {table} ORDER BY id")]
 
     def states(self) -> list[str]:
         return [row[0] for row in self.rows("state")]
@@ -560,9 +542,7 @@ async def running(
         app.state.channels = service
         transport = httpx.ASGITransport(app, raise_app_exceptions=True)
         try:
-            async with httpx.AsyncClient(
-                transport=transport, base_url="http://inside", timeout=120
-            ) as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://inside", timeout=120) as client:
                 yield Running(app, service, client, responder, stand_in, settings, clock)
         finally:
             await service.stop()

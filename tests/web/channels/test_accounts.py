@@ -80,14 +80,10 @@ def test_unknown_names_are_refused_with_near_ones(tmp_path: Path, name: str, hin
 def test_wrong_values_are_refused_without_showing_them(tmp_path: Path, name: str, value: str) -> None:
     with pytest.raises(ChannelSettingsError) as caught:
         read_channel_settings(environment(more={name: value}), data=tmp_path)
-    assert value not in str(caught.value).replace("must be whsec_", "").replace(
-        "such as https://guitu.example.org", ""
-    )
+    assert value not in str(caught.value).replace("must be whsec_", "").replace("such as https://guitu.example.org", "")
 
 
-def test_start_up_says_what_is_on_and_what_is_missing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_start_up_says_what_is_on_and_what_is_missing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     environ = environment("line") | {
         "GUITU_CHANNEL_ZALO_MAIN_APP_ID": "1",
         "GUITU_CHANNEL_WECHAT_MAIN_APP_ID": "wx",

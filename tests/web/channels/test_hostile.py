@@ -120,9 +120,7 @@ def n_events(run: Running) -> int:
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_wrong_missing_and_repeated_proofs(
-    loop: asyncio.AbstractEventLoop, run: Running, platform: str
-) -> None:
+def test_wrong_missing_and_repeated_proofs(loop: asyncio.AbstractEventLoop, run: Running, platform: str) -> None:
     sample = run.sample(platform, "问", message_id="1", sender=ADAPTERS[platform].simulated_sender())
     before = n_events(run)
     bad: list[SampleRequest] = []
@@ -195,9 +193,7 @@ def test_oversize_is_413(loop: asyncio.AbstractEventLoop, run: Running, platform
         return await run.client.post(sample.path, headers=dict(sample.headers), content=chunks())  # type: ignore[arg-type]
 
     assert loop.run_until_complete(stream()).status_code == 413
-    long = loop.run_until_complete(
-        run.client.post(sample.path, headers={"x-long": "x" * 40_000}, content=b"{}")
-    )
+    long = loop.run_until_complete(run.client.post(sample.path, headers={"x-long": "x" * 40_000}, content=b"{}"))
     assert long.status_code == 413
 
 
@@ -232,9 +228,7 @@ def test_telegram_takes_nothing_by_get(loop: asyncio.AbstractEventLoop, run: Run
     assert loop.run_until_complete(run.client.get("/hooks/telegram/main")).status_code == 401
 
 
-def test_twilio_behind_a_proxy_signs_the_address_outside(
-    loop: asyncio.AbstractEventLoop, run: Running
-) -> None:
+def test_twilio_behind_a_proxy_signs_the_address_outside(loop: asyncio.AbstractEventLoop, run: Running) -> None:
     """The client talks to http://inside; the signature is over https://guitu.example.org."""
     assert post(loop, run, run.sample("sms", "问", message_id="SMproxy", sender="+0")).status_code == 200
 
@@ -302,9 +296,7 @@ KEYS = st.sampled_from(
 )
 SHAPED = st.recursive(
     JSON
-    | st.sampled_from(
-        ["text", "image", "message", "user", "group", "message.created", "user_send_location", "follow"]
-    ),
+    | st.sampled_from(["text", "image", "message", "user", "group", "message.created", "user_send_location", "follow"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=6),
     max_leaves=25,
 )
@@ -336,10 +328,7 @@ def test_any_bytes_are_read_or_refused(platform: str) -> None:
     adapter, account = ADAPTERS[platform], account_of(platform)
 
     @FUZZ
-    @given(
-        st.binary(max_size=400)
-        | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass"))
-    )
+    @given(st.binary(max_size=400) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
     def check(body: bytes) -> None:
         _read(adapter, account, signed(platform, body, account))
         _read(adapter, account, SampleRequest("POST", account.path, {}, body))
@@ -371,9 +360,7 @@ def test_any_xml_fields_are_read_or_refused(platform: str) -> None:
     @FUZZ
     @given(st.dictionaries(st.sampled_from(names), words), st.booleans())
     def check(fields: dict[str, str | int], as_json: bool) -> None:
-        body = write_fields(
-            {"ToUserName": "a", "FromUserName": "b", "MsgType": "text", **fields}, as_json=as_json
-        )
+        body = write_fields({"ToUserName": "a", "FromUserName": "b", "MsgType": "text", **fields}, as_json=as_json)
         _read(adapter, account, signed(platform, body, account))
 
     check()

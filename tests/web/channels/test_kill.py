@@ -43,9 +43,7 @@ def deliver(
 ) -> httpx.Response | None:
     """A delivery as a platform makes it; None where the server died over it."""
     account = next(one for one in settings.accounts if one.platform == platform)
-    sample = ADAPTERS[platform].sample(
-        question, account, message_id=message_id, sender=f"person-{message_id}", now=now
-    )
+    sample = ADAPTERS[platform].sample(question, account, message_id=message_id, sender=f"person-{message_id}", now=now)
     try:
         return httpx.post(
             server.url + sample.path,
@@ -131,9 +129,7 @@ def test_killed_on_the_way_to_a_body(
         assert server.stop() == STOPPED
 
 
-def test_two_servers_share_one_database(
-    tmp_path: Path, postgres_server: str, stand_in: tuple[StandIn, str]
-) -> None:
+def test_two_servers_share_one_database(tmp_path: Path, postgres_server: str, stand_in: tuple[StandIn, str]) -> None:
     """The same deliveries at both at once: one answer each."""
     platforms, url = stand_in
     name = f"two{time.time_ns()}"

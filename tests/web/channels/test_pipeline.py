@@ -132,9 +132,7 @@ async def test_retry_after_is_obeyed(tmp_path: Path, database_url: str) -> None:
         assert len(run.stand_in.accepted) == 1
 
 
-async def test_an_unknown_outcome_is_sent_once_more_and_then_given_up(
-    tmp_path: Path, database_url: str
-) -> None:
+async def test_an_unknown_outcome_is_sent_once_more_and_then_given_up(tmp_path: Path, database_url: str) -> None:
     """Messenger knows no ids: one double at most, and the end is visible."""
     async with running(tmp_path, "messenger", database_url=database_url) as run:
         run.stand_in.plan.extend(["hang", "hang"])
@@ -156,17 +154,13 @@ async def test_a_status_report_settles_an_unknown_outcome(tmp_path: Path, databa
 
         status = {"id": "wamid.1", "status": "delivered", "biz_opaque_callback_data": idem}
         body = compact_json({"entry": [{"changes": [{"value": {"statuses": [status]}}]}]})
-        response = await run.client.post(
-            account.path, content=body, headers=meta.signed_headers(body, account)
-        )
+        response = await run.client.post(account.path, content=body, headers=meta.signed_headers(body, account))
         assert response.status_code == 200
         assert run.states() == ["sent"]
         assert len(run.stand_in.accepted) == 1
 
 
-async def test_refused_for_good_is_visible(
-    tmp_path: Path, database_url: str, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_refused_for_good_is_visible(tmp_path: Path, database_url: str, caplog: pytest.LogCaptureFixture) -> None:
     async with running(tmp_path, "line", database_url=database_url) as run:
         run.stand_in.plan.append("bad")
         await run.say("line", "秘密的问题")
@@ -193,9 +187,7 @@ async def test_line_falls_back_from_token_to_push(tmp_path: Path, database_url: 
         assert [one.by for one in run.stand_in.accepted] == ["api"]
 
 
-async def test_a_closed_window_holds_the_answer_for_the_next_message(
-    tmp_path: Path, database_url: str
-) -> None:
+async def test_a_closed_window_holds_the_answer_for_the_next_message(tmp_path: Path, database_url: str) -> None:
     async with running(tmp_path, "messenger", database_url=database_url) as run:
         run.stand_in.plan.append("window")
         await run.say("messenger", "第一问", message_id="m1")
@@ -223,9 +215,7 @@ async def test_late_answers_wait_for_the_person(tmp_path: Path, database_url: st
         assert run.stand_in.accepted == []
 
 
-async def test_a_person_who_may_be_watched_gets_neutral_first_lines(
-    tmp_path: Path, database_url: str
-) -> None:
+async def test_a_person_who_may_be_watched_gets_neutral_first_lines(tmp_path: Path, database_url: str) -> None:
     async with running(tmp_path, "telegram", database_url=database_url) as run:
         await run.say("telegram", "trapped", message_id="1", sender="5")
         await run.until(lambda: run.states() == ["sent"])
@@ -237,9 +227,7 @@ async def test_a_person_who_may_be_watched_gets_neutral_first_lines(
         assert run.stand_in.texts[0].index("+86-10-12308") < run.stand_in.texts[0].index("答：")
 
 
-async def test_late_pushes_to_watched_people_are_held_on_every_platform(
-    tmp_path: Path, database_url: str
-) -> None:
+async def test_late_pushes_to_watched_people_are_held_on_every_platform(tmp_path: Path, database_url: str) -> None:
     clock = Clock()
     async with running(tmp_path, "line", database_url=database_url, clock=clock) as run:
         await run.say("line", "trapped", message_id="1")
@@ -264,9 +252,7 @@ async def test_forgetting(tmp_path: Path, database_url: str) -> None:
         assert len(run.stand_in.accepted) == 1  # nothing more is sent
 
 
-async def test_a_failing_bot_says_so(
-    tmp_path: Path, database_url: str, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_failing_bot_says_so(tmp_path: Path, database_url: str, caplog: pytest.LogCaptureFixture) -> None:
     async with running(tmp_path, "generic", database_url=database_url) as run:
         response = await run.say("generic", "boom 秘密")
         assert "No answer could be found just now" in response.text

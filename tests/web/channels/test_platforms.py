@@ -45,13 +45,8 @@ def test_telegram_events() -> None:
     assert telegram(text="大家好", chat=group) == []
     named = telegram(text="@Guitu_Bot 热线", chat=group)[0]
     assert (named.text, named.conversation) == ("热线", "-7")
-    assert telegram(
-        text="好", chat=group, reply_to_message={"from": {"is_bot": True, "username": "guitu_bot"}}
-    )
-    assert (
-        telegram(text="好", chat=group, reply_to_message={"from": {"is_bot": True, "username": "other_bot"}})
-        == []
-    )
+    assert telegram(text="好", chat=group, reply_to_message={"from": {"is_bot": True, "username": "guitu_bot"}})
+    assert telegram(text="好", chat=group, reply_to_message={"from": {"is_bot": True, "username": "other_bot"}}) == []
     gone = {
         "update_id": 1,
         "my_chat_member": {"chat": {"id": 5}, "from": {"id": 5}, "new_chat_member": {"status": "kicked"}},
@@ -230,9 +225,7 @@ async def test_telegram_rate_per_conversation(tmp_path: Path) -> None:
         assert time.monotonic() - started >= 1.5
 
 
-async def test_generic_without_a_callback_asks_to_come_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_generic_without_a_callback_asks_to_come_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import dataclasses
 
     from web.channels.generic import Generic

@@ -47,9 +47,7 @@ TO = Inbound("x", "main", "1", "c", "s", "text")
 
 
 def outbound(answer: Answer, *, is_watched: bool = False) -> Outbound:
-    return answer_outbound(
-        answer, public_url=PUBLIC_URL, full_url=f"{PUBLIC_URL}/a/token", is_watched=is_watched
-    )
+    return answer_outbound(answer, public_url=PUBLIC_URL, full_url=f"{PUBLIC_URL}/a/token", is_watched=is_watched)
 
 
 def fits(text: str, caps: Caps) -> bool:
@@ -133,9 +131,7 @@ def test_an_emergency_puts_contacts_first(platform: str, status: str, situation:
         card=("先说清楚你在哪里。",),
         notice="不能打电话就发短信。",
     )
-    whole = "\n".join(
-        part.text for part in adapter.render(outbound(answer), TO, max_parts=adapter.caps.max_parts)
-    )
+    whole = "\n".join(part.text for part in adapter.render(outbound(answer), TO, max_parts=adapter.caps.max_parts))
     places = [whole.find(word) for word in ("+86-10-12308", "先说清楚", "不能打电话", "句子。")]
     shown = [place for place in places if place >= 0]
     assert places[0] >= 0
@@ -203,9 +199,7 @@ def test_cut_fits(text: str, size: int, unit: Unit) -> None:
 def test_cut_keeps_characters_whole() -> None:
     assert cut("第一句。第二句很长很长。", 6, "chars") == "第一句。"
     assert cut("ab👨‍👩‍👧‍👦cd", 4, "chars") == "ab…"
-    assert cut("aé" + "e\u0301" * 5, 4, "chars") == "aée…" or cut("aé" + "e\u0301" * 5, 4, "chars").endswith(
-        "…"
-    )
+    assert cut("aé" + "e\u0301" * 5, 4, "chars") == "aée…" or cut("aé" + "e\u0301" * 5, 4, "chars").endswith("…")
 
 
 def test_markup_is_escaped() -> None:
@@ -225,9 +219,7 @@ def test_suggestions_never_show_to_watched_people() -> None:
 
 
 def test_not_covered_says_what_to_do_instead() -> None:
-    answer = make_answer(
-        "", status="not_covered", n_sentences=0, notice="没有查到，请换个说法。", contacts=(HOTLINE,)
-    )
+    answer = make_answer("", status="not_covered", n_sentences=0, notice="没有查到，请换个说法。", contacts=(HOTLINE,))
     (part,) = render_parts(outbound(answer), ADAPTERS["line"].caps, max_parts=5)
     assert part.text == "外交部全球领保热线: +86-10-12308 (CN: 12308)\n没有查到，请换个说法。"
 
@@ -237,9 +229,7 @@ def test_words_of_ours_have_no_link() -> None:
 
 
 def test_the_page_escapes_everything() -> None:
-    page = write_page(
-        make_answer("<script>alert(1)</script>", contacts=(HOTLINE,), notice='"><img src=x>'), PUBLIC_URL
-    )
+    page = write_page(make_answer("<script>alert(1)</script>", contacts=(HOTLINE,), notice='"><img src=x>'), PUBLIC_URL)
     assert "<script" not in page
     assert "<img" not in page
     assert page.index("+86-10-12308") < page.index("&lt;script&gt;")

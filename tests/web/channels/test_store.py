@@ -21,9 +21,7 @@ from web.vault import Vault, open_vault
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_locked_database_answers_503_and_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_locked_database_answers_503_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("web.database.BUSY_TIMEOUT_S", 0.3)
     async with running(tmp_path, "telegram", "line") as run:
         other = sqlite3.connect(tmp_path / "guitu.db", isolation_level=None)
@@ -142,8 +140,7 @@ async def test_a_dead_workers_message_is_taken_over(tmp_path: Path, database_url
         await run.say("line", "问")
         with run.service.database.engine.begin() as connection:
             connection.exec_driver_sql(
-                "UPDATE event SET state = 'leased', lease_owner = 'dead', tries = 1, "
-                f"lease_until = {time.time() + 50}"
+                f"UPDATE event SET state = 'leased', lease_owner = 'dead', tries = 1, lease_until = {time.time() + 50}"
             )
         run.service._answering.clear()
         await asyncio.sleep(1.2)

@@ -87,9 +87,7 @@ def test_w2_the_plain_signature_is_no_proof_in_safe_mode() -> None:
 
 def test_w3_sealed_reply() -> None:
     vector = VECTORS["W3"]
-    sealed = seal_envelope(
-        vector["aes_key"], vector["message"], vector["app_id"], random=vector["random"].encode()
-    )
+    sealed = seal_envelope(vector["aes_key"], vector["message"], vector["app_id"], random=vector["random"].encode())
     assert sealed == vector["encrypt"]
     assert sign(vector["token"], vector["timestamp"], vector["nonce"], sealed) == vector["msg_signature"]
 
@@ -111,9 +109,7 @@ def test_w4_compat_xml() -> None:
 
 def test_w5_envelope_both_ways() -> None:
     vector = VECTORS["W5"]
-    sealed = seal_envelope(
-        vector["aes_key"], vector["message"], vector["app_id"], random=vector["random"].encode()
-    )
+    sealed = seal_envelope(vector["aes_key"], vector["message"], vector["app_id"], random=vector["random"].encode())
     assert sealed == vector["encrypt"]
     assert open_envelope(vector["aes_key"], sealed, vector["app_id"]) == vector["message"]
 
@@ -148,9 +144,7 @@ def test_c2_wecom_message() -> None:
 
 def test_d1_the_envelope_of_dingtalk_is_the_same() -> None:
     vector = VECTORS["D1"]
-    assert (
-        sign(vector["token"], vector["timestamp"], vector["nonce"], vector["encrypt"]) == vector["signature"]
-    )
+    assert sign(vector["token"], vector["timestamp"], vector["nonce"], vector["encrypt"]) == vector["signature"]
     assert open_envelope(vector["aes_key"], vector["encrypt"], vector["id"]) == vector["message"]
 
 
@@ -233,9 +227,7 @@ def test_t1_and_t2_twilio() -> None:
         )
         assert ADAPTERS["sms"].verify(req, account) == req.body
         with pytest.raises(SignatureError):
-            ADAPTERS["sms"].verify(
-                dataclasses.replace(req, public_url="https://inside/myapp.php?foo=1&bar=2"), account
-            )
+            ADAPTERS["sms"].verify(dataclasses.replace(req, public_url="https://inside/myapp.php?foo=1&bar=2"), account)
 
 
 def generic(secret: str) -> tuple[Account, RawRequest]:
@@ -254,9 +246,7 @@ def test_g1_and_g2_standard_webhooks(name: str) -> None:
     assert ADAPTERS["generic"].verify(req, account) == req.body
     for seconds in (-301, 301):
         with pytest.raises(SignatureError):
-            ADAPTERS["generic"].verify(
-                dataclasses.replace(req, received_at=req.received_at + seconds), account
-            )
+            ADAPTERS["generic"].verify(dataclasses.replace(req, received_at=req.received_at + seconds), account)
     for seconds in (-300, 300):
         ADAPTERS["generic"].verify(dataclasses.replace(req, received_at=req.received_at + seconds), account)
 
@@ -271,9 +261,7 @@ def test_a_secret_verifies_its_own_scheme_only() -> None:
 def test_the_published_library_of_standard_webhooks_talks_to_ours() -> None:
     from datetime import UTC, datetime
 
-    standardwebhooks = pytest.importorskip(
-        "standardwebhooks", reason="the Standard Webhooks library is not installed"
-    )
+    standardwebhooks = pytest.importorskip("standardwebhooks", reason="the Standard Webhooks library is not installed")
     secret = VECTORS["G1"]["secret"]
     library = standardwebhooks.Webhook(secret)
     now = datetime.now(UTC)

@@ -70,9 +70,7 @@ async def test_a_slow_answer_of_an_unverified_account_comes_with_a_later_deliver
         assert run.responder.asked == ["sleep 1.2"]
 
 
-async def test_a_very_slow_answer_is_promised_and_then_fetched(
-    tmp_path: Path, database_url: str, short: None
-) -> None:
+async def test_a_very_slow_answer_is_promised_and_then_fetched(tmp_path: Path, database_url: str, short: None) -> None:
     async with running(tmp_path, "wechat", database_url=database_url) as run:
         sample = run.sample("wechat", "sleep 3.2")
         replies = [await run.deliver(sample) for _ in range(3)]
@@ -95,9 +93,7 @@ async def test_another_question_brings_the_held_answer_along(tmp_path: Path, sho
         assert both.index("第二问") < both.index("上次的回答：") < both.index("sleep 3.2")
 
 
-async def test_a_slow_answer_of_a_verified_account_is_pushed(
-    tmp_path: Path, database_url: str, short: None
-) -> None:
+async def test_a_slow_answer_of_a_verified_account_is_pushed(tmp_path: Path, database_url: str, short: None) -> None:
     more = {"WECHAT_VERIFIED": "true"}
     async with running(tmp_path, "wechat", database_url=database_url, more=more) as run:
         reply = await run.say("wechat", "sleep 1.2 你好")
@@ -121,10 +117,7 @@ async def test_one_token_refresh_for_all(tmp_path: Path, database_url: str, shor
     async with running(tmp_path, "wechat", database_url=database_url, more=more) as run:
         run.stand_in.plan.append("token")
         now = time.time()
-        samples = [
-            run.sample("wechat", f"sleep 0.9 {n}", message_id=str(n), sender=f"p{n}", now=now)
-            for n in range(6)
-        ]
+        samples = [run.sample("wechat", f"sleep 0.9 {n}", message_id=str(n), sender=f"p{n}", now=now) for n in range(6)]
         await asyncio.gather(*(run.deliver(sample) for sample in samples))
         await run.until(lambda: run.states() == ["sent"] * 6, within_s=15)
         # One at first, and one (forced where needed) after the refusal; never one for each message.
@@ -210,9 +203,7 @@ async def test_pictures_go_to_the_offer_check(tmp_path: Path) -> None:
         assert opened(run, shown.content) == "高风险：要求先垫付。"
         assert Checker.seen == (None, b"\xff\xd8picture")
         # A host that is not the platform's is never asked.
-        bad = await run.deliver(
-            event(run, "", MsgType="image", PicUrl="http://evil.example/1.jpg", MsgId="2")
-        )
+        bad = await run.deliver(event(run, "", MsgType="image", PicUrl="http://evil.example/1.jpg", MsgId="2"))
         assert "只能读文字" in opened(run, bad.content)
         assert run.stand_in.calls["/1.jpg"] == 1
 
