@@ -4,6 +4,10 @@ PORT ?= 8000
 PYTHON ?= python3.11
 BIN := .venv/bin
 
+# A process each: what a browser, a database server or a thread pool leaves behind stays out of the next part.
+TEST_PARTS := tests/bot,tests/retrieval,tests/test_conftest.py,tests/test_docs.py,tests/test_layout.py,tests/test_public_api.py \
+  tests/web,--ignore=tests/web/browser,--ignore=tests/web/channels tests/web/browser tests/web/channels
+
 .PHONY: serve test install bench check
 .DEFAULT_GOAL := serve
 
@@ -12,7 +16,7 @@ serve: .venv/.serve
 
 test: .venv/.dev
 	@bash tests/install_system.sh
-	@$(BIN)/python -m pytest
+	@status=0; for part in $(TEST_PARTS); do echo "== $$part"; $(BIN)/python -m pytest $$(echo $$part | tr , ' ') || status=1; done; exit $$status
 
 install: .venv/.serve
 

@@ -13,7 +13,6 @@ import socket
 import subprocess
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,12 +117,20 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'guitu.db'}"
     address: str = request.getfixturevalue("postgres_server")
-    name = f"t{uuid.uuid4().hex}"
+    # One database, emptied for each test: making one takes a thousand files each time.
     engine = create_engine(f"{address}/postgres", isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+        # What a killed server left open would hold locks on the tables.
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+        )
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
     engine.dispose()
-    return f"{address}/{name}"
+    return f"{address}/postgres"
 
 
 @pytest.fixture(scope="session")
