@@ -6,7 +6,7 @@ Nothing of the test sets is read.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,24 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bot.emergency import alarm_score
-from bot.learned import HEADS, WEIGHTS_FILE, Array, Space, gaussian_kernel, read_row, signal_features, write_row
+from bot.learned import HEADS, WEIGHTS_FILE, features
 from bot.refusal import harm_score
 from bot.signals import Signals, default_signals
-from bot.triage_set import EVAL_DIR, read_examples, read_judged
+from bot.triage_set import EVAL_DIR, JudgedText, read_examples, read_judged
 from bot.types import SITUATIONS
 from retrieval import Embedder, load_embedder
 
 PROBE_TEXT = "Where can I find help?"
-# All chosen by cross-validation on the dev sets: more landmarks and directions gained nothing that could be told.
-N_DIRECTIONS = 64
-N_LANDMARKS = 400
-GAMMA = 5.0
-PENALTY = 0.03
-# The same for signals, which are learned from fewer sentences.
-SIGNAL_PENALTY = 1.0
+# The penalty on large weights: the stronger, the more sentences must agree. Chosen by cross-validation on dev.
+PENALTY = 1.0
+# The same for the signals, which are learned from fewer sentences.
+SIGNAL_PENALTY = 2.0
 N_FOLDS = 10
-# The share of calm sentences (by cross-validation) that may be taken for a head's case, where its limit is set.
-FALSE_ALARMS = {"emergency": 0.03, "harm": 0.03, "self-harm": 0.003}
+# The share of calm sentences (by cross-validation) that may be taken for each head's case, where its limit is set.
+FALSE_ALARMS = {"emergency": 0.02, "harm": 0.02, "self-harm": 0.003}
 # Heads with enough unseen sentences of both kinds.
 IN_TWO_STEPS = frozenset({"emergency", "harm"})
 _ALARM_CLASSES = frozenset({"trapped", "family_alarm", "self_harm", "violence"})
@@ -45,8 +42,6 @@ _SITUATION_CLASSES = {
     "general": "general",
 }
 
-Fit = Callable[[Array, Array], Array]
-
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
@@ -56,13 +51,19 @@ class Lesson:
     known: dict[str, bool] = field(default_factory=dict)
     # Written after the phrases of signals.yaml, so that its signals are like those of new text.
     is_unseen: bool = False
+    # From the set of harmful requests and their look-alikes, which alone say how many look-alikes are declined.
+    is_of_harm_set: bool = False
 
 
 def lessons(eval_dir: Path) -> list[Lesson]:
     """All sentences that are learned from."""
     found = []
     for name, sentences in read_examples().items():
-        known = {"emergency": name in _ALARM_CLASSES, "harm": name == "harmful", "self-harm": name == "self_harm"}
+        known = {
+            "emergency": name in _ALARM_CLASSES,
+            "harm": name == "harmful",
+            "self-harm": name == "self_harm",
+        }
         if name in _SITUATION_CLASSES:
             known |= {s: s == _SITUATION_CLASSES[name] for s in SITUATIONS}
         found += [Lesson(sentence, known) for _, sentence in sentences]
@@ -73,17 +74,16 @@ def lessons(eval_dir: Path) -> list[Lesson]:
     for judged in read_judged("harm", "dev", eval_dir):
         known = {"emergency": False, "harm": bool(judged.label), "self-harm": False}
         found.append(Lesson(judged.text, known, judged.is_unseen))
-    for judged in read_judged("situation", "dev", eval_dir):
-        # What a follow-up is about is told by the turns before it, not by its words.
-        if not judged.history:
-            found.append(Lesson(judged.text, {s: s == judged.label for s in SITUATIONS}, judged.is_unseen))
+    found += [Lesson(j.text, {s: s == j.label for s in SITUATIONS}, j.is_unseen) for j in _without_history(eval_dir)]
     return found
 
 
-# -- fitting -------------------------------------------------------------------------------------------------
+def _without_history(eval_dir: Path) -> list[JudgedText]:
+    # What a follow-up is about is told by the turns before it, not by its words.
+    return [judged for judged in read_judged("situation", "dev", eval_dir) if not judged.history]
 
 
-def fit_logistic(x: Array, y: Array, penalty: float) -> Array:
+def fit_logistic(x: NDArray[np.float64], y: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
     """Weights (features + 1,) of a logistic regression with a ridge penalty, the bias last and free, by Newton steps."""
     design = np.hstack([x, np.ones((len(x), 1))])
     ridge = penalty * np.eye(design.shape[1])
@@ -96,10 +96,10 @@ def fit_logistic(x: Array, y: Array, penalty: float) -> Array:
         weights -= step
         if float(np.abs(step).max()) < 1e-6:
             break
-    return np.asarray(weights)
+    return weights
 
 
-def held_out_scores(x: Array, y: Array, penalty: float) -> Array:
+def held_out_scores(x: NDArray[np.float64], y: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
     """The score of each row by weights learned without its fold."""
     folds = np.random.default_rng(0).permutation(len(y)) % N_FOLDS
     scores = np.zeros(len(y))
@@ -110,118 +110,82 @@ def held_out_scores(x: Array, y: Array, penalty: float) -> Array:
 
 
 def fit_in_two_steps(
-    likeness: Array, signals: Array, y: Array, unseen: NDArray[np.bool_]
-) -> tuple[Array, Array, Array]:
-    """Weights of likeness (m + 1,) and of signals (signals + 1,), and held-out scores of the unseen rows.
+    x: NDArray[np.float64], y: NDArray[np.float64], unseen: NDArray[np.bool_], n_dim: int, false_alarms: float
+) -> NDArray[np.float64]:
+    """Weights (features + 1,) where the signals are trusted only as far as they help with text that they do not know.
 
-    Signals are trusted only as far as they help with text that they do not know: their phrases were written with most
-    of these sentences in view and find nearly all of them, which says nothing of new text. So likeness is learned
-    first, on all; then, on the unseen sentences alone, how much its held-out score and each signal count.
+    The phrases were written with most of these sentences in view and find nearly all of them, which says nothing of
+    new text. So the embedding part is learned first, on all; then, on the unseen sentences alone, how much that part
+    (by its held-out score) and each signal count.
     """
-    by_likeness = fit_logistic(likeness, y, PENALTY)
-    first = held_out_scores(likeness, y, PENALTY)
-    second = np.hstack([first[:, None], signals])[unseen]
-    combined = fit_logistic(second, y[unseen], SIGNAL_PENALTY)
-    return (
-        combined[0] * by_likeness,
-        combined[1:],
-        held_out_scores(second, y[unseen], SIGNAL_PENALTY),
-    )
-
-
-def limit(scores: Array, y: Array, false_alarms: float) -> float:
-    """The score that at most the share `false_alarms` of the calm sentences reaches."""
-    calm = np.sort(scores[y == 0])[::-1]
-    return float(calm[int(false_alarms * len(calm))])
-
-
-def centres(points: Array, n: int) -> Array:
-    """(n, d) centres of the rows of `points`, by Lloyd's steps from a fixed beginning."""
-    found = points[np.random.default_rng(0).permutation(len(points))[:n]]
-    for _ in range(20):
-        nearest = gaussian_kernel(points, found, 1.0).argmax(axis=1)
-        found = np.stack([points[nearest == i].mean(axis=0) if (nearest == i).any() else found[i] for i in range(n)])
-    return found
-
-
-def make_space(embeddings: Array) -> Space:
-    """The space for likeness: the directions in which the sentences differ most, and centres of the sentences there.
-
-    Numbers are rounded as the file rounds them, so that what is learned fits what is read.
-    """
-    mean = _rounded(embeddings.mean(axis=0))
-    directions = np.linalg.svd(embeddings - mean, full_matrices=False)[2][:N_DIRECTIONS]
-    projection = np.stack([_rounded(direction) for direction in directions]).T
-    points = (embeddings - mean) @ projection
-    landmarks = np.stack([_rounded(row) for row in centres(points, min(N_LANDMARKS, len(points)))])
-    return Space(mean, projection, landmarks, GAMMA)
-
-
-def _rounded(row: Array) -> Array:
-    return read_row(write_row(row))
-
-
-# -- the file ------------------------------------------------------------------------------------------------
+    by_embedding = fit_logistic(x[:, :n_dim], y, PENALTY)
+    held_out = held_out_scores(x[:, :n_dim], y, PENALTY)
+    second = np.hstack([held_out[:, None], x[:, n_dim:]])
+    combined = fit_logistic(second[unseen], y[unseen], SIGNAL_PENALTY)
+    scores = held_out_scores(second[unseen], y[unseen], SIGNAL_PENALTY)
+    limit = _limit(scores, y[unseen], false_alarms)
+    bias = combined[0] * by_embedding[-1] + combined[-1] - limit
+    return np.concatenate([combined[0] * by_embedding[:-1], combined[1:-1], [bias]])
 
 
 def train(eval_dir: Path, embedder: Embedder, signals: Signals) -> str:
     """The text of the weights file."""
     learned = lessons(eval_dir)
     embeddings = embedder.embed_queries([lesson.text for lesson in learned]).astype(np.float64)
+    mean = embeddings.mean(axis=0)
     names = sorted(signals.groups)
-    space = make_space(embeddings)
-    likeness = space.likeness(embeddings)
-    # In this basis equal weights mean equal smoothness (Nyström), so that one penalty suits all landmarks.
-    values, vectors = np.linalg.eigh(gaussian_kernel(space.landmarks, space.landmarks, GAMMA))
-    basis = vectors[:, values > 1e-4] / np.sqrt(values[values > 1e-4])
-    x = likeness @ basis
-    by_signal = np.stack([_signals_of(lesson.text, signals, names) for lesson in learned])
+    found = [signals.find(lesson.text) for lesson in learned]
+    x = np.stack(
+        [
+            features(
+                row - mean,
+                groups,
+                names,
+                alarm=alarm_score(groups, signals),
+                harm=harm_score(groups, signals),
+            )
+            for row, groups in zip(embeddings, found, strict=True)
+        ]
+    )
     lines = [
         "# What the triage has learned; `python -m bot.train_triage` wrote it from examples.yaml and the dev sets alone.",
-        f"# Model: {embedder.name}. A head's score: likeness to landmarks * weights + signals found + rules + bias; its",
-        "# case is taken from 0 upwards. Rows are fixed-point numbers: 1000 is 1.0.",
+        f"# Model: {embedder.name}. Score of a head: embedding part + signals found + rules + bias; taken from 0 upwards.",
         f"signals: [{', '.join(names)}]",
-        f"gamma: {GAMMA}",
-        f"mean: {write_row(space.mean)}",
-        "projection:",
-        *(f"  - {write_row(direction)}" for direction in space.projection.T),
-        "landmarks:",
-        *(f"  - {write_row(landmark)}" for landmark in space.landmarks),
-        f"probe: {{text: {PROBE_TEXT!r}, embedding: {write_row(embedder.embed_query(PROBE_TEXT).astype(np.float64))}}}",
+        f"mean: {_row(mean)}",
+        f"probe: {{text: {PROBE_TEXT!r}, embedding: {_row(embedder.embed_query(PROBE_TEXT))}}}",
         "heads:",
     ]
+    n_dim = embeddings.shape[1]
     for head in HEADS:
         chosen = [i for i, lesson in enumerate(learned) if head in lesson.known]
         y = np.array([learned[i].known[head] for i in chosen], dtype=np.float64)
-        unseen = np.array([learned[i].is_unseen for i in chosen])
         if head in IN_TWO_STEPS:
-            first, second, scores = fit_in_two_steps(x[chosen], by_signal[chosen], y, unseen)
-            bias = first[-1] + second[-1] - limit(scores, y[unseen], FALSE_ALARMS[head])
+            unseen = np.array([learned[i].is_unseen for i in chosen])
+            weights = fit_in_two_steps(x[chosen], y, unseen, n_dim, FALSE_ALARMS[head])
         else:
-            both = np.hstack([x, by_signal])[chosen]
-            weights = fit_logistic(both, y, PENALTY)
-            first, second = weights[: x.shape[1]], weights[x.shape[1] :]
-            bias = second[-1]
+            weights = fit_logistic(x[chosen], y, PENALTY)
             if head in FALSE_ALARMS:
-                bias -= limit(held_out_scores(both, y, PENALTY), y, FALSE_ALARMS[head])
-        lines += _head_lines(head, basis @ first[: x.shape[1]], dict(zip(names, second[:-3], strict=True)), second, bias)
+                weights[-1] -= _limit(held_out_scores(x[chosen], y, PENALTY), y, FALSE_ALARMS[head])
+        by_signal = {name: round(float(w), 3) for name, w in zip(names, weights[n_dim:-3], strict=True)}
+        listed = ", ".join(f"{name}: {w}" for name, w in by_signal.items())
+        lines += [
+            f"  {head}:",
+            f"    bias: {weights[-1]:.4f}",
+            f"    rules: [{weights[-3]:.3f}, {weights[-2]:.3f}]  # weights of the scores for alarm and harm",
+            f"    signals: {{{listed}}}",
+            f"    embedding: {_row(weights[:n_dim])}",
+        ]
     return "\n".join(lines) + "\n"
 
 
-def _head_lines(head: str, landmarks: Array, signals: dict[str, float], second: Array, bias: float) -> list[str]:
-    listed = ", ".join(f"{name}: {weight:.3f}" for name, weight in signals.items())
-    return [
-        f"  {head}:",
-        f"    bias: {bias:.4f}",
-        f"    rules: [{second[-3]:.3f}, {second[-2]:.3f}]  # weights of the scores for alarm and harm",
-        f"    signals: {{{listed}}}",
-        f"    landmarks: {write_row(landmarks)}",
-    ]
+def _limit(scores: NDArray[np.float64], y: NDArray[np.float64], false_alarms: float) -> float:
+    """The score that at most the share `false_alarms` of the calm sentences reaches."""
+    calm = np.sort(scores[y == 0])[::-1]
+    return float(calm[int(false_alarms * len(calm))])
 
 
-def _signals_of(sentence: str, signals: Signals, names: Sequence[str]) -> Array:
-    found = signals.find(sentence)
-    return signal_features(found, names, alarm=alarm_score(found, signals), harm=harm_score(found, signals))
+def _row(numbers: NDArray[np.floating]) -> str:
+    return " ".join(f"{number:.4g}" for number in numbers.tolist())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
