@@ -17,10 +17,13 @@ _FILE = Path(__file__).parent / "whereabouts.yaml"
 def guess_country(text: str, lexicon: Lexicon) -> str | None:
     """The country that `text` places somebody in: a place of the lexicon, else a named country.
 
-    Countries where compounds are win over others, so that in «from China, held in Laos» it is Laos.
+    Countries where compounds are win over others, so that in «from China, held in Laos» it is Laos; the country that
+    the text names as somebody's origin is not taken for the place where they are.
     """
     found = [entry.country for entry in lexicon.find(text) if entry.group == "places" and entry.country]
     found += _named(text, "in")
+    origin = guess_nationality(text)
+    found = [country for country in found if country != origin]
     hosts = [country for country in found if country in HOST_COUNTRIES]
     return next(iter(hosts or found), None)
 
