@@ -5,34 +5,23 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from bot import conversation as conversations
 from bot.compose import compose_quotes
 from bot.contacts import ContactList, unique
 from bot.emergency import LANGUAGE_NATIONALITIES, card_contacts
 from bot.evidence import N_CANDIDATES, Evidence, choose
+from bot.suggestions import Suggestions
 from bot.texts import text
 from bot.triage import Assessment, Triage
 from bot.types import Answer, Contact, Conversation, Question
+from bot.view import View
 from retrieval import RetrievalError
-
-if TYPE_CHECKING:
-    from retrieval import Hit, Query, Searcher
 
 logger = logging.getLogger(__name__)
 
-MAX_SUGGESTIONS = 3
 MAX_CONTACTS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What may be searched at this moment: a searcher and the ids of withdrawn articles."""
-
-    searcher: Searcher
-    withdrawn: frozenset[str] = frozenset()
 
 
 class Answerer:
@@ -46,6 +35,7 @@ class Answerer:
         self._view = view
         self.contacts = contacts
         self._triage = triage
+        self._suggestions = Suggestions(triage)
 
     def answer(self, question: Question, conversation: Conversation) -> tuple[Answer, Conversation]:
         """The answer to `question`, and the conversation with this turn added.
@@ -87,10 +77,10 @@ class Answerer:
 
     def _quoted(self, answer: Answer, question: Question, conversation: Conversation) -> Answer:
         view = self._view()
-        query = view.searcher.query(conversations.standalone(question, conversation), language=question.language)
+        query = conversations.search_query(view.searcher, question, conversation)
         hits = view.searcher.search(query, N_CANDIDATES, without=view.withdrawn)
         evidence = choose(query, hits, view.searcher.sentences(query, hits))
-        suggestions = _suggestions(view, query, hits)
+        suggestions = self._suggestions.near(view, query)
         if not evidence.is_enough:
             return replace(answer, confidence=evidence.confidence, suggestions=suggestions)
         quotes = compose_quotes(evidence.sentences)
@@ -149,13 +139,3 @@ def _fallback_notice(language: str, evidence: Evidence) -> str | None:
         return None
     only = next(iter(quoted)) if len(quoted) == 1 else "other"
     return text(f"fallback_{only}" if only in ("zh-Hans", "en") else "fallback_other", language)
-
-
-def _suggestions(view: View, query: Query, hits: list[Hit]) -> tuple[str, ...]:
-    """Headings of nearby passages that are questions: each is answered by the passage below it."""
-    found: dict[str, None] = {}
-    for hit in hits:
-        heading = hit.passage.heading
-        if heading and hit.article.is_own and hit.article.language == query.language and heading != query.text:
-            found.setdefault(heading)
-    return tuple(found)[:MAX_SUGGESTIONS]

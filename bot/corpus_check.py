@@ -32,6 +32,7 @@ from retrieval import (
     fold,
 )
 from retrieval.article_file import read_article_file
+from retrieval.known_questions import answering, question_paths, read_questions_file
 from retrieval.library import article_paths
 from retrieval.yaml_text import refuse_deep_nesting
 
@@ -108,6 +109,7 @@ def check_corpus(corpus: Path, *, max_age_days: int, today: dt.date | None = Non
         findings += _check_numbers(file, known, exceptions)
         findings += _check_language(file)
         findings += _check_structure(file)
+    findings += _check_questions(corpus / "questions", files)
     findings += _check_ids(files)
     findings += _check_repeats(files)
     findings += [
@@ -281,6 +283,36 @@ def _check_structure(file: _ArticleFile) -> Iterator[Finding]:
         n_chars = len(re.sub(r"\s", "", article.text))
         if not least <= n_chars <= most:
             yield Finding(file.path, file.line_at(0), f"has {n_chars} characters; {least} to {most} are wanted")
+
+
+def _check_questions(folder: Path, files: Sequence[_ArticleFile]) -> Iterator[Finding]:
+    articles = {file.article.article_id: file.article for file in files if file.article}
+    seen: dict[tuple[str, str], str] = {}
+    for path in question_paths(folder):
+        article = articles.get(path.stem)
+        if article is None:
+            yield Finding(str(path), 1, f"there is no article '{path.stem}'; rename the file or drop it")
+            continue
+        try:
+            questions = read_questions_file(path)
+        except CorpusError as error:
+            yield Finding(str(path), 1, str(error))
+            continue
+        lines = path.read_text("utf-8").splitlines()
+        for beginning, texts in questions.items():
+            n = len(answering(article, beginning))
+            if n != 1:
+                why = "no sentence of the article begins" if n == 0 else f"{n} sentences of the article begin"
+                yield Finding(str(path), _line_of(lines, beginning), f"{why} with '{beginning}'")
+            for text in texts:
+                earlier = seen.setdefault((path.parent.name, fold(text)), str(path))
+                if earlier != str(path):
+                    message = f"'{text}' stands in '{earlier}' too; say which of the two is meant"
+                    yield Finding(str(path), _line_of(lines, text), message, False)
+
+
+def _line_of(lines: Sequence[str], words: str) -> int:
+    return next((n for n, line in enumerate(lines, start=1) if words[:20] in line), 1)
 
 
 def _check_ids(files: Sequence[_ArticleFile]) -> Iterator[Finding]:

@@ -52,8 +52,8 @@ class Outcome:
 def find(searcher: Searcher, judged: JudgedQuestion) -> tuple[Query, list[Hit], list[ScoredSentence]]:
     """Candidates for one judged question, found as the bot finds them."""
     turns = tuple(Turn(text, (), "general") for text in judged.history)
-    text = conversations.standalone(Question(judged.question, judged.language), Conversation("", turns))
-    query = searcher.query(text, language=judged.language)
+    question = Question(judged.question, judged.language)
+    query = conversations.search_query(searcher, question, Conversation("", turns))
     hits = searcher.search(query, N_CANDIDATES)
     return query, hits, searcher.sentences(query, hits)
 

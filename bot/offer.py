@@ -24,7 +24,7 @@ from retrieval import Article, Lexicon, ScoredSentence, Span, clean, detect_lang
 from retrieval.text import reading_units
 
 if TYPE_CHECKING:
-    from bot.answer import View
+    from bot.view import View
     from retrieval import Searcher
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,18 @@ from retrieval.errors import (
 from retrieval.language import LANGUAGES, detect_language
 from retrieval.lexicon import Entry, Lexicon
 from retrieval.text import clean, fold
-from retrieval.types import Article, Heading, Hit, Passage, Query, ScoredSentence, Sentence, Source, Span
+from retrieval.types import (
+    Article,
+    Heading,
+    Hit,
+    KnownQuestion,
+    Passage,
+    Query,
+    ScoredSentence,
+    Sentence,
+    Source,
+    Span,
+)
 from retrieval.yaml_text import load_yaml
 
 if TYPE_CHECKING:
@@ -59,6 +70,7 @@ __all__ = [
     "IndexMissingError",
     "IndexStaleError",
     "IngestOutcome",
+    "KnownQuestion",
     "Lexicon",
     "Library",
     "Passage",

@@ -17,8 +17,8 @@ class VectorIndex(Protocol):
 
     n_rows: int
 
-    def top(self, query: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Rows and cosines of the `k` rows nearest to the unit vector `query` (dim,), best first."""
+    def cosines(self, query: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Cosine of every row with the unit vector `query` (dim,): (n_rows,) float32."""
         ...
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -29,7 +29,7 @@ class VectorIndex(Protocol):
 class DenseIndex:
     """FAISS inner product over unit vectors: on those it equals the cosine, and the flat index is exact."""
 
-    def __init__(self, index: faiss.Index) -> None:
+    def __init__(self, index: faiss.IndexFlatIP) -> None:
         self._index = index
         self.n_rows: int = index.ntotal
         self.dim: int = index.d
@@ -56,15 +56,16 @@ class DenseIndex:
             index = faiss.read_index(str(path))
         except RuntimeError as error:
             raise IndexDamagedError(f"'{path.name}' is no vector index; run `guitu index build`", path=path) from error
+        if not isinstance(index, faiss.IndexFlatIP):
+            raise IndexDamagedError(f"'{path.name}' is no exact vector index; run `guitu index build`", path=path)
         return cls(index)
 
-    def top(self, query: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Rows and cosines of the `k` rows nearest to the unit vector `query` (dim,), best first."""
-        k = min(k, self.n_rows)
-        if k <= 0:
-            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
-        cosines, rows = self._index.search(query.reshape(1, -1), k)
-        return rows[0], cosines[0]
+    def cosines(self, query: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Cosine of every row with the unit vector `query` (dim,): (n_rows,) float32."""
+        # The matrix inside the flat index, not a copy: a search for all rows would sort them, at four times the cost.
+        matrix = faiss.rev_swig_ptr(self._index.get_xb(), self.n_rows * self.dim).reshape(self.n_rows, self.dim)
+        found: NDArray[np.float32] = matrix @ query.astype(np.float32, copy=False)
+        return found
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The stored vectors of `rows`: (len(rows), dim) float32."""

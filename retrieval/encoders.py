@@ -73,7 +73,7 @@ class Embedder(Protocol):
     def embed_query(self, text: str) -> Embeddings:
         """(dim,) vector of a question; the same text always gives the same vector."""
 
-    def embed_queries(self, texts: Sequence[str]) -> Embeddings:
+    def embed_queries(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
         """(n, dim), a row per question; row i equals `embed_query(texts[i])` to 1e-3 in each component."""
 
     def embed_passages(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
@@ -284,9 +284,9 @@ class OpenVinoEmbedder:
         row: Embeddings = to_unit_rows(self._infer([ids]))[0]
         return row
 
-    def embed_queries(self, texts: Sequence[str]) -> Embeddings:
+    def embed_queries(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
         """See `Embedder`."""
-        return self._embed(self.info.query_prompt, texts, None)
+        return self._embed(self.info.query_prompt, texts, progress)
 
     def embed_passages(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
         """See `Embedder`."""
@@ -352,16 +352,19 @@ class SentenceTransformerEmbedder:
         row: Embeddings = self._encode(self.model.encode_query, [text])[0]
         return row
 
-    def embed_queries(self, texts: Sequence[str]) -> Embeddings:
+    def embed_queries(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
         """See `Embedder`."""
-        return self._encode(self.model.encode_query, texts)
+        return self._encode_parts(self.model.encode_query, texts, progress)
 
     def embed_passages(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
         """See `Embedder`."""
+        return self._encode_parts(self.model.encode_document, texts, progress)
+
+    def _encode_parts(self, encode: Callable[..., Any], texts: Sequence[str], progress: Progress | None) -> Embeddings:
         parts = [np.empty((0, self.dim), np.float32)]
         for start in range(0, len(texts), _CHUNK_TEXTS):
             part = texts[start : start + _CHUNK_TEXTS]
-            parts.append(self._encode(self.model.encode_document, part))
+            parts.append(self._encode(encode, part))
             if progress:
                 progress(start + len(part), len(texts))
         return np.concatenate(parts)
@@ -401,9 +404,9 @@ class HashEmbedder:
         row: Embeddings = to_unit_rows(vector[None])[0]
         return row
 
-    def embed_queries(self, texts: Sequence[str]) -> Embeddings:
+    def embed_queries(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
         """See `Embedder`."""
-        return self.embed_passages(texts)
+        return self.embed_passages(texts, progress=progress)
 
     def embed_passages(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
         """See `Embedder`."""

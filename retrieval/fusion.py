@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 SENTENCE_WEIGHT = 0.8
 LEXICAL_WEIGHT = 10.0
 OVERLAP_WEIGHT = 7.0
+# What the nearest known question of a passage is worth. Chosen on our own dev questions: the public sets have none.
+ASKED_WEIGHT = 1.0
 
 
 # How much of the difference between languages is taken out of the cosines, and how many passages a language needs
@@ -57,7 +59,7 @@ def first_scores(
     Returns:
         (n,) float32, higher is better.
     """
-    return ((cosines - _mean(cosines)) / spread(cosines) + lexical_weight * lexical).astype(np.float32)
+    return (standard_scores(cosines) + lexical_weight * lexical).astype(np.float32)
 
 
 def fused_scores(
@@ -87,6 +89,16 @@ def fused_scores(
 def spread(cosines: NDArray[np.float32]) -> float:
     """Standard deviation of `cosines`, 1 where there is none to measure by."""
     return (float(cosines.std()) if len(cosines) else 0.0) or 1.0
+
+
+def standard_scores(cosines: NDArray[np.float32], among: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """`cosines` less the mean of those that they are held against, in standard deviations of those: (n,) float32.
+
+    Args:
+        among: what to hold them against; `cosines` themselves where None.
+    """
+    among = cosines if among is None else among
+    return ((cosines - _mean(among)) / spread(among)).astype(np.float32)
 
 
 def _mean(cosines: NDArray[np.float32]) -> float:

@@ -119,6 +119,12 @@ class TermTable:
             n_rows = int(stored["n_rows"])
         return cls(dict(zip(terms, parts, strict=True)) if terms != [""] else {}, n_rows)
 
+    def holding(self, term: str) -> NDArray[np.bool_]:
+        """Which rows hold `term`: (n_rows,)."""
+        held = np.zeros(self.n_rows, dtype=bool)
+        held[self._rows_of.get(term, [])] = True
+        return held
+
     def shares(self, weights: Mapping[str, float]) -> NDArray[np.float32]:
         """For each row, the share of the whole weight that its terms carry: (n_rows,) float32 in 0..1."""
         shares = np.zeros(self.n_rows, dtype=np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from retrieval.article_file import read_article, read_article_file
 from retrieval.errors import ArticleFormatError, CorpusError
+from retrieval.known_questions import question_paths, read_questions_file, with_questions
 from retrieval.reposts import repost_heads
 from retrieval.types import Article
 
@@ -40,10 +42,11 @@ class Library:
     def __init__(self, corpus_dir: Path, data_dir: Path) -> None:
         self._corpus_articles = corpus_dir / "articles"
         self._added_dir = data_dir / "articles"
+        self._question_dirs = (corpus_dir / "questions", data_dir / "questions")
         self._withdrawn_path = data_dir / "withdrawn.json"
 
-    def articles(self, on_problem: Callable[[ArticleFormatError], None] | None = None) -> list[Article]:
-        """Every article, by id; withdrawn ones are left out.
+    def articles(self, on_problem: Callable[[CorpusError], None] | None = None) -> list[Article]:
+        """Every article with its known questions, by id; withdrawn ones are left out.
 
         A file that cannot be read is passed to `on_problem` and skipped, so that one bad file never stops the rest.
 
@@ -66,16 +69,29 @@ class Library:
                     )
                 # An operator's newer version of a corpus article takes its place.
                 found[article.article_id] = (article, path)
+        for folder in self._question_dirs:
+            for path in question_paths(folder):
+                if path.stem not in found:
+                    continue
+                try:
+                    questions = read_questions_file(path)
+                except CorpusError as error:
+                    if on_problem:
+                        on_problem(error)
+                    continue
+                article, article_path = found[path.stem]
+                found[path.stem] = (with_questions(article, questions, path.parent.name), article_path)
         withdrawn = self.withdrawn()
         return [article for key, (article, _) in sorted(found.items()) if key not in withdrawn]
 
     def fingerprint(self) -> str:
-        """Changes whenever an article file is added, removed or written, or an article withdrawn."""
+        """Changes whenever an article or question file is added, removed or written, or an article withdrawn."""
         digest = hashlib.sha256()
-        for folder in (self._corpus_articles, self._added_dir):
-            for path in article_paths(folder):
-                stat = path.stat()
-                digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        articles = (article_paths(folder) for folder in (self._corpus_articles, self._added_dir))
+        questions = (question_paths(folder) for folder in self._question_dirs)
+        for path in itertools.chain(*articles, *questions):
+            stat = path.stat()
+            digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
         digest.update("\n".join(sorted(self.withdrawn())).encode())
         return digest.hexdigest()
 

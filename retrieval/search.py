@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,18 +13,44 @@ from numpy.typing import NDArray
 
 from retrieval.analyze import terms
 from retrieval.embed import Embedder
-from retrieval.fusion import first_scores, fused_scores, language_habits, ranked_rows, spread
+from retrieval.encoders import to_unit_rows
+from retrieval.fusion import (
+    ASKED_WEIGHT,
+    first_scores,
+    fused_scores,
+    language_habits,
+    ranked_rows,
+    spread,
+    standard_scores,
+)
 from retrieval.language import detect_language
 from retrieval.lexicon import Lexicon, is_place_term
 from retrieval.store import Index
-from retrieval.types import Hit, Query, ScoredSentence
+from retrieval.types import Hit, Likeness, Query, ScoredSentence
 
-_YEAR = re.compile(r"(19|20)\d\d")
+_NUMBER = re.compile(r"[0-9]{3,}")
 # Passages whose sentences are looked at; beyond, a passage never came first on the development sets.
 N_CANDIDATES = 150
+# Sentences with the nearest known questions, whose passages are looked at too.
+N_ASKED = 60
+# Of fewer questions nobody can tell how near is near; they are then held against the sentences.
+MIN_ASKED = 50
 # Added to the score of passages in the reader's own language, in standard deviations of the cosine. Enough to put the
 # reader's language first among passages that say the same, too little to lift one that says something else.
 LANGUAGE_BONUS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """How near the known questions of each sentence are to the query: arrays over the sentences.
+
+    `scores` in standard deviations; where a sentence has no known question, its own nearness stands in. `cosines` and
+    `rows` are those of its nearest known question, 0 and -1 where it has none.
+    """
+
+    scores: NDArray[np.float32]
+    cosines: NDArray[np.float32]
+    rows: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +61,7 @@ class _Signals:
     habits: NDArray[np.float32]
     lexical: NDArray[np.float32]
     overlaps: NDArray[np.float32]
+    asked: _Asked | None
 
     @property
     def cosines(self) -> NDArray[np.float32]:
@@ -49,6 +76,7 @@ class Searcher:
         self.index = index
         self._embedder = embedder
         self._lexicon = lexicon
+        self._terms_of_question: dict[int, frozenset[str]] = {}
 
     @cached_property
     def _passage_ids(self) -> list[str]:
@@ -60,7 +88,7 @@ class Searcher:
 
     @cached_property
     def _language_rows(self) -> list[NDArray[np.int64]]:
-        return [np.flatnonzero(self._languages == language) for language in np.unique(self._languages)]
+        return _rows_by_value(self._languages)
 
     @cached_property
     def _sentence_rows(self) -> list[range]:
@@ -71,17 +99,58 @@ class Searcher:
         return [range(int(a), int(b)) for a, b in itertools.pairwise(bounds)]
 
     @cached_property
+    def _passage_of(self) -> NDArray[np.int64]:
+        """The passage row of each sentence."""
+        return np.array([row.passage_row for row in self.index.sentences], dtype=np.int64)
+
+    @cached_property
+    def _question_starts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where the known questions of a sentence begin, and that sentence; they stand together, in its order."""
+        of_sentence = np.array([question.sentence_row for question in self.index.questions], dtype=np.int64)
+        sentence_rows, starts = np.unique(of_sentence, return_index=True)
+        return starts, sentence_rows
+
+    @cached_property
+    def _sentence_language_rows(self) -> list[NDArray[np.int64]]:
+        return _rows_by_value(self._languages[self._passage_of])
+
+    @cached_property
+    def _question_language_rows(self) -> list[NDArray[np.int64]]:
+        return _rows_by_value(np.array([question.language for question in self.index.questions], dtype=np.str_))
+
+    @cached_property
     def _row_of(self) -> dict[str, int]:
         return {passage_id: row for row, passage_id in enumerate(self._passage_ids)}
 
-    def query(self, text: str, *, language: str | None = None) -> Query:
-        """`text` made ready; its language is detected where none is given."""
+    def query(self, text: str, *, language: str | None = None, focus: str | None = None) -> Query:
+        """`text` made ready; its language is detected where none is given.
+
+        Args:
+            focus: the part of `text` that matters most; its embedding is added to that of the whole.
+        """
+        vector = self._embedder.embed_query(text)
+        if focus is not None and focus != text:
+            vector = to_unit_rows((vector + self._embedder.embed_query(focus))[None])[0]
+        return self._query(text, language or detect_language(text), vector)
+
+    def _query(self, text: str, language: str | None, vector: NDArray[np.float32]) -> Query:
+        found = tuple(dict.fromkeys((*terms(text), *self._lexicon.entity_terms(text))))
+        lexical = self.index.lexical
+        unknown = [term for term in found if not lexical.knows(term) and term not in self.index.asked_terms]
         return Query(
             text=text,
-            language=language or detect_language(text),
-            terms=tuple(dict.fromkeys((*terms(text), *self._lexicon.entity_terms(text)))),
-            vector=self._embedder.embed_query(text),
+            language=language,
+            terms=found,
+            vector=vector,
+            unknown_share=self._weight(unknown) / self._weight(found) if found else 0.0,
+            has_names=bool(_names(found)),
         )
+
+    def nearness(self, text: str) -> float:
+        """Cosine of `text` with the nearest known question; 0 where there are none."""
+        if not self.index.questions:
+            return 0.0
+        return float(self.index.question_vectors.cosines(self._embedder.embed_query(text)).max())
 
     def search(self, query: Query | str, k: int = 10, *, without: frozenset[str] = frozenset()) -> list[Hit]:
         """The `k` best passages, best first; ties by passage id.
@@ -97,6 +166,10 @@ class Searcher:
             hidden = np.array([p.article_id in without for p in self.index.passages], dtype=bool)
             first = np.where(hidden, np.float32(-np.inf), first)
         candidates = ranked_rows(first, self._passage_ids, max(k, N_CANDIDATES))
+        if signals.asked is not None:
+            nearest = np.argsort(-signals.asked.scores, kind="stable")[:N_ASKED]
+            found = (int(row) for row in np.unique(self._passage_of[nearest]) if first[row] > -np.inf)
+            candidates = list(dict.fromkeys((*candidates, *found)))
         scores = self._scores(query, signals, candidates)
         order = ranked_rows(scores, [self._passage_ids[row] for row in candidates], k)
         hits: list[Hit] = []
@@ -116,13 +189,47 @@ class Searcher:
             )
         return hits
 
+    @cached_property
+    def question_rows(self) -> dict[str, NDArray[np.int64]]:
+        """The rows of the known questions in each language that has any."""
+        return {self.index.questions[int(rows[0])].language: rows for rows in self._question_language_rows if len(rows)}
+
+    def known_questions(
+        self, query: Query, k: int, *, language: str, without: frozenset[str] = frozenset()
+    ) -> list[int]:
+        """Rows of the `k` known questions in `language` nearest to the query, a sentence each, best first."""
+        rows = self.question_rows.get(language)
+        if rows is None:
+            return []
+        cosines = self.index.question_vectors.cosines(query.vector)[rows]
+        found: dict[int, int] = {}
+        for row in rows[np.argsort(-cosines, kind="stable")].tolist():
+            sentence_row = self.index.questions[row].sentence_row
+            passage = self.index.passages[self.index.sentences[sentence_row].passage_row]
+            if passage.article_id not in without:
+                found.setdefault(sentence_row, row)
+            if len(found) == k:
+                break
+        return list(found.values())
+
+    def known_query(self, row: int) -> Query:
+        """The known question in `row`, made ready as a query without embedding it again."""
+        question = self.index.questions[row]
+        return self._query(
+            question.text, question.language, self.index.question_vectors.vectors(np.array([row], dtype=np.int64))[0]
+        )
+
     def sentences(self, query: Query, hits: Sequence[Hit]) -> list[ScoredSentence]:
         """Every sentence of `hits` with its own evidence, in the order of the hits and of reading."""
         overlaps = self._overlaps(query)
+        said = self._said(query)
+        asked = self._asked(query, said)
         weights = {term: self.index.lexical.idf(term) for term in query.terms}
         contexts = self.index.passage_terms.shares(weights)
-        names = {term: 1.0 for term in query.terms if is_place_term(term) or _YEAR.fullmatch(term)}
-        named = self.index.passage_terms.shares(names) if names else np.ones(len(self.index.passages), np.float32)
+        names = _names(query.terms)
+        named = self.index.passage_terms.shares(dict.fromkeys(names, 1.0))
+        headed = {name: self.index.heading_terms.holding(name) for name in names}
+        held = {name: self.index.sentence_terms.holding(name) for name in names}
         scored = []
         for hit in hits:
             passage_row = self._row_of[hit.passage.passage_id]
@@ -131,30 +238,90 @@ class Searcher:
             for row, cosine in zip(rows, vectors @ query.vector, strict=True):
                 sentence = self.index.sentences[row].sentence
                 text = hit.article.text[sentence.start : sentence.end]
+                question_row = -1 if asked is None else int(asked.rows[row])
+                asked_terms = self._question_terms(question_row)[1] if question_row >= 0 else ()
                 scored.append(
                     ScoredSentence(
                         hit=hit,
                         sentence=sentence,
                         text=text,
                         cosine=float(cosine),
+                        said_score=float(said[row]),
                         overlap=float(overlaps[row]),
                         context_overlap=float(contexts[passage_row]),
-                        names_overlap=float(named[passage_row]),
+                        names_overlap=float(named[passage_row]) if names else 1.0,
+                        n_names_missing=sum(
+                            not (held[name][row] or headed[name][passage_row] or name in asked_terms) for name in names
+                        ),
+                        asked=self._likeness(query, question_row),
+                        asked_score=0.0 if asked is None else float(asked.scores[row]),
+                        asked_cosine=0.0 if asked is None else float(asked.cosines[row]),
                     )
                 )
         return scored
 
     def _signals(self, query: Query) -> _Signals:
-        n = len(self.index.passages)
-        rows, found = self.index.passage_vectors.top(query.vector, n)
-        cosines = np.zeros(n, dtype=np.float32)
-        cosines[rows] = found
+        cosines = self.index.passage_vectors.cosines(query.vector)
         return _Signals(
             raw_cosines=cosines,
             habits=language_habits(cosines, self._language_rows),
             lexical=self.index.lexical.scores(query.terms),
             overlaps=self._overlaps(query),
+            asked=self._asked(query, self._said(query)),
         )
+
+    def _said(self, query: Query) -> NDArray[np.float32]:
+        """How near each sentence is to the query, in standard deviations and without what its language adds."""
+        cosines = self.index.sentence_vectors.cosines(query.vector)
+        return standard_scores(cosines - language_habits(cosines, self._sentence_language_rows))
+
+    def _asked(self, query: Query, said: NDArray[np.float32]) -> _Asked | None:
+        if not self.index.questions:
+            return None
+        starts, sentence_rows = self._question_starts
+        raw = self.index.question_vectors.cosines(query.vector)
+        found = raw - language_habits(raw, self._question_language_rows)
+        best = np.maximum.reduceat(found, starts)
+        scores = said.copy()
+        among = best if len(best) >= MIN_ASKED else self.index.sentence_vectors.cosines(query.vector)
+        scores[sentence_rows] = standard_scores(best, among)
+        cosines = np.zeros(len(said), dtype=np.float32)
+        rows = np.full(len(said), -1, dtype=np.int64)
+        bounds = [*starts.tolist(), len(found)]
+        # Only the nearest are ever looked at one by one.
+        for position in np.argpartition(-best, min(N_ASKED, len(best) - 1))[: N_ASKED + 1]:
+            start, end = bounds[position], bounds[position + 1]
+            row = start + int(found[start:end].argmax())
+            rows[sentence_rows[position]] = row
+            cosines[sentence_rows[position]] = raw[row]
+        return _Asked(scores=scores, cosines=cosines, rows=rows)
+
+    def _likeness(self, query: Query, question_row: int) -> Likeness | None:
+        """How the words of the query compare with those of a known question; None without one."""
+        if question_row < 0:
+            return None
+        text, asked = self._question_terms(question_row)
+        ours = set(query.terms)
+        whole = self._weight(ours | asked)
+        common = self._weight(ours & asked)
+        our_names, asked_names = _names(ours), _names(asked)
+        return Likeness(
+            question=text,
+            overlap=common / whole if whole > 0 else 0.0,
+            share=common / self._weight(ours) if ours else 0.0,
+            n_names_apart=len(our_names ^ asked_names),
+        )
+
+    def _question_terms(self, question_row: int) -> tuple[str, frozenset[str]]:
+        text = self.index.questions[question_row].text
+        found = self._terms_of_question.get(question_row)
+        if found is None:
+            found = frozenset((*terms(text), *self._lexicon.entity_terms(text)))
+            self._terms_of_question[question_row] = found
+        return text, found
+
+    def _weight(self, of: Iterable[str]) -> float:
+        return sum(self.index.lexical.idf(term) for term in of)
 
     def _overlaps(self, query: Query) -> NDArray[np.float32]:
         return self.index.sentence_terms.shares({term: self.index.lexical.idf(term) for term in query.terms})
@@ -188,4 +355,17 @@ class Searcher:
             mean=float(cosines.mean()),
             spread=spread(cosines),
         )
+        if signals.asked is not None:
+            best_asked = [signals.asked.scores[self._sentence_rows[row]].max(initial=0.0) for row in candidates]
+            scores += ASKED_WEIGHT * np.array(best_asked, dtype=np.float32)
         return scores + self._language_bonus(query)[chosen]
+
+
+def _names(of: Iterable[str]) -> set[str]:
+    """Those terms that are a place or a number, a year or a hotline, say."""
+    return {term for term in of if is_place_term(term) or _NUMBER.fullmatch(term)}
+
+
+def _rows_by_value(values: NDArray[np.str_]) -> list[NDArray[np.int64]]:
+    """The rows of each value."""
+    return [np.flatnonzero(values == value) for value in np.unique(values)]

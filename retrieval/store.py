@@ -8,7 +8,8 @@
         passages.faiss    one row a passage
         sentences.faiss   one row a sentence
         lexical/          BM25 over passages
-        passage-terms.npz, sentence-terms.npz  which rows hold which terms
+        passage-terms.npz, sentence-terms.npz, heading-terms.npz  which rows hold which terms
+        asked-terms.json      terms of known questions that no passage has
 """
 
 from __future__ import annotations
@@ -35,14 +36,15 @@ from retrieval.chunk import passages_of
 from retrieval.dense import DenseIndex
 from retrieval.embed import Embedder
 from retrieval.errors import IndexDamagedError, IndexMissingError, IndexStaleError
+from retrieval.known_questions import questions_digest
 from retrieval.lexical import LexicalIndex, TermTable
 from retrieval.lexicon import Lexicon
 from retrieval.library import write_atomically
 from retrieval.reposts import repost_heads
-from retrieval.types import Article, Heading, Passage, Sentence, Source
+from retrieval.types import Article, Heading, KnownQuestion, Passage, Sentence, Source
 
 # Raise it whenever what is stored, or how text is cut or folded, changes meaning.
-FORMAT = 1
+FORMAT = 2
 Progress = Callable[[str, int, int], None]
 
 
@@ -55,17 +57,34 @@ class SentenceRow:
 
 
 @dataclass(frozen=True, slots=True)
+class QuestionRow:
+    """Where the vector of a known question belongs: row of the sentence that answers it."""
+
+    sentence_row: int
+    language: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Index:
-    """An index in memory. Passage rows number passages from 0, sentence rows sentences, both in article order."""
+    """An index in memory. Rows number passages, sentences and known questions from 0, each in article order.
+
+    `heading_terms` has a row a passage, for its title and heading alone; `asked_terms` are the terms that known
+    questions have and no passage.
+    """
 
     articles: Mapping[str, Article]
     passages: tuple[Passage, ...]
     sentences: tuple[SentenceRow, ...]
+    questions: tuple[QuestionRow, ...]
     passage_vectors: DenseIndex
     sentence_vectors: DenseIndex
+    question_vectors: DenseIndex
     lexical: LexicalIndex
     passage_terms: TermTable
     sentence_terms: TermTable
+    heading_terms: TermTable
+    asked_terms: frozenset[str]
     n_reprints: Mapping[str, int]
     reposts: Mapping[str, str]
     manifest: Mapping[str, Any]
@@ -113,10 +132,19 @@ def index_passages(
     sentences = sentence_rows(articles, passages)
     contexts = [passage_context(articles[p.article_id], p) for p in passages]
     sentence_texts = [_sentence_text(articles, passages, row) for row in sentences]
-    old = _vectors_by_key(reuse) if reuse is not None and _same_model(reuse.manifest, embedder) else {}
-    passage_vectors = _embed("passages", contexts, embedder, old, progress)
-    sentence_vectors = _embed("sentences", sentence_texts, embedder, old, progress)
-    context_terms = [[*terms(context), *lexicon.entity_terms(context)] for context in contexts]
+    questions = question_rows(articles, passages, sentences)
+    question_texts = [question.text for question in questions]
+    old = _Vectors.of(reuse) if reuse is not None and _same_model(reuse.manifest, embedder) else _Vectors({}, {})
+    passage_vectors = _embed("passages", contexts, embedder.dim, embedder.embed_passages, old.said, progress)
+    sentence_vectors = _embed("sentences", sentence_texts, embedder.dim, embedder.embed_passages, old.said, progress)
+    question_vectors = _embed("questions", question_texts, embedder.dim, embedder.embed_queries, old.asked, progress)
+
+    def all_terms(text: str) -> list[str]:
+        return [*terms(text), *lexicon.entity_terms(text)]
+
+    context_terms = [all_terms(context) for context in contexts]
+    headings = [f"{articles[passage.article_id].title}\n{passage.heading}" for passage in passages]
+    asked_terms = {term for text in question_texts for term in all_terms(text)}
     now = dt.datetime.now(dt.UTC)
     reposts = reposts or {}
     manifest = {
@@ -130,15 +158,19 @@ def index_passages(
             "reposts": len(reposts),
             "passages": len(passages),
             "sentences": len(sentences),
+            "questions": len(questions),
         },
         "articles": {key: article.digest for key, article in articles.items()},
+        "questions": questions_digest(articles.values()),
     }
     return Index(
         articles=articles,
         passages=tuple(passages),
         sentences=sentences,
+        questions=questions,
         passage_vectors=DenseIndex.build(passage_vectors),
         sentence_vectors=DenseIndex.build(sentence_vectors),
+        question_vectors=DenseIndex.build(question_vectors),
         lexical=LexicalIndex.build(context_terms),
         passage_terms=TermTable.build(
             [
@@ -146,7 +178,9 @@ def index_passages(
                 for found, passage in zip(context_terms, passages, strict=True)
             ]
         ),
-        sentence_terms=TermTable.build([[*terms(text), *lexicon.entity_terms(text)] for text in sentence_texts]),
+        sentence_terms=TermTable.build([all_terms(text) for text in sentence_texts]),
+        heading_terms=TermTable.build([all_terms(text) for text in headings]),
+        asked_terms=frozenset(asked_terms.difference(*context_terms)),
         n_reprints=Counter(reposts.values()),
         reposts=reposts,
         manifest=manifest,
@@ -248,14 +282,32 @@ def sentence_rows(articles: Mapping[str, Article], passages: Sequence[Passage]) 
     )
 
 
+def question_rows(
+    articles: Mapping[str, Article], passages: Sequence[Passage], sentences: Sequence[SentenceRow]
+) -> tuple[QuestionRow, ...]:
+    """The known questions of `sentences`, in their order."""
+    row_of = {(passages[row.passage_row].article_id, row.sentence): n for n, row in enumerate(sentences)}
+    indexed = dict.fromkeys(passage.article_id for passage in passages)
+    found = [
+        QuestionRow(row_of[key], question.language, question.text)
+        for article in (articles[article_id] for article_id in indexed)
+        for question in article.questions
+        if (key := (article.article_id, article.sentences[question.sentence])) in row_of
+    ]
+    return tuple(found)
+
+
 def _write(index: Index, work: Path) -> None:
     records = (json.dumps(dataclasses.asdict(article), ensure_ascii=False) for article in index.articles.values())
     (work / "articles.jsonl").write_text("".join(record + "\n" for record in records), "utf-8")
     index.passage_vectors.save(work / "passages.faiss")
     index.sentence_vectors.save(work / "sentences.faiss")
+    index.question_vectors.save(work / "questions.faiss")
     index.lexical.save(work / "lexical")
     index.passage_terms.save(work / "passage-terms.npz")
     index.sentence_terms.save(work / "sentence-terms.npz")
+    index.heading_terms.save(work / "heading-terms.npz")
+    (work / "asked-terms.json").write_text(json.dumps(sorted(index.asked_terms), ensure_ascii=False), "utf-8")
     (work / "reposts.json").write_text(json.dumps(dict(index.reposts)), "utf-8")
     files = sorted(path for path in work.rglob("*") if path.is_file())
     digests = {path.relative_to(work).as_posix(): _file_digest(path) for path in files}
@@ -281,11 +333,15 @@ def _read(generation: Path, manifest: Mapping[str, Any]) -> Index:
         articles=articles,
         passages=passages,
         sentences=sentences,
+        questions=question_rows(articles, passages, sentences),
         passage_vectors=DenseIndex.load(generation / "passages.faiss"),
         sentence_vectors=DenseIndex.load(generation / "sentences.faiss"),
+        question_vectors=DenseIndex.load(generation / "questions.faiss"),
         lexical=LexicalIndex.load(generation / "lexical"),
         passage_terms=TermTable.load(generation / "passage-terms.npz"),
         sentence_terms=TermTable.load(generation / "sentence-terms.npz"),
+        heading_terms=TermTable.load(generation / "heading-terms.npz"),
+        asked_terms=frozenset(json.loads((generation / "asked-terms.json").read_text("utf-8"))),
         n_reprints=Counter(reposts.values()),
         reposts=reposts,
         manifest=manifest,
@@ -293,12 +349,14 @@ def _read(generation: Path, manifest: Mapping[str, Any]) -> Index:
     n_rows = (
         index.passage_vectors.n_rows,
         index.sentence_vectors.n_rows,
+        index.question_vectors.n_rows,
         index.lexical.n_passages,
         index.passage_terms.n_rows,
         index.sentence_terms.n_rows,
+        index.heading_terms.n_rows,
     )
     n = len(passages)
-    if n_rows != (n, len(sentences), n, n, len(sentences)):
+    if n_rows != (n, len(sentences), len(index.questions), n, n, len(sentences), n):
         raise _damaged(generation.parent, "its parts do not fit together")
     return index
 
@@ -307,6 +365,7 @@ def _article_from(record: dict[str, Any]) -> Article:
     record["sentences"] = tuple(Sentence(s["start"], s["end"], tuple(s["source_keys"])) for s in record["sentences"])
     record["headings"] = tuple(Heading(**heading) for heading in record["headings"])
     record["sources"] = {key: Source(**source) for key, source in record["sources"].items()}
+    record["questions"] = tuple(KnownQuestion(**question) for question in record["questions"])
     record["topics"], record["countries"] = tuple(record["topics"]), tuple(record["countries"])
     return Article(**record)
 
@@ -356,24 +415,37 @@ def _sentence_text(articles: Mapping[str, Article], passages: Sequence[Passage],
     return articles[passages[row.passage_row].article_id].text[row.sentence.start : row.sentence.end]
 
 
-def _vectors_by_key(index: Index) -> dict[str, NDArray[np.float32]]:
-    contexts = [passage_context(index.articles[p.article_id], p) for p in index.passages]
-    texts = [_sentence_text(index.articles, index.passages, row) for row in index.sentences]
-    known: dict[str, NDArray[np.float32]] = {}
-    for vectors, rows in ((index.passage_vectors, contexts), (index.sentence_vectors, texts)):
-        matrix = vectors.vectors(np.arange(len(rows), dtype=np.int64))
-        known.update({_row_key(text): matrix[i] for i, text in enumerate(rows)})
-    return known
+@dataclass(frozen=True, slots=True)
+class _Vectors:
+    """Vectors by the key of their text: of what articles say, and of questions (the model tells the two apart)."""
+
+    said: Mapping[str, NDArray[np.float32]]
+    asked: Mapping[str, NDArray[np.float32]]
+
+    @classmethod
+    def of(cls, index: Index) -> _Vectors:
+        contexts = [passage_context(index.articles[p.article_id], p) for p in index.passages]
+        texts = [_sentence_text(index.articles, index.passages, row) for row in index.sentences]
+        return cls(
+            _by_key(index.passage_vectors, contexts) | _by_key(index.sentence_vectors, texts),
+            _by_key(index.question_vectors, [question.text for question in index.questions]),
+        )
+
+
+def _by_key(vectors: DenseIndex, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    matrix = vectors.vectors(np.arange(len(texts), dtype=np.int64))
+    return {_row_key(text): matrix[i] for i, text in enumerate(texts)}
 
 
 def _embed(
     what: str,
     texts: Sequence[str],
-    embedder: Embedder,
+    dim: int,
+    embed: Callable[..., NDArray[np.float32]],
     known: Mapping[str, NDArray[np.float32]],
     progress: Progress | None,
 ) -> NDArray[np.float32]:
-    vectors = np.zeros((len(texts), embedder.dim), dtype=np.float32)
+    vectors = np.zeros((len(texts), dim), dtype=np.float32)
     missing: dict[str, list[int]] = {}
     for row, text in enumerate(texts):
         vector = known.get(_row_key(text))
@@ -383,7 +455,7 @@ def _embed(
             vectors[row] = vector
     report = None if progress is None else lambda done, total: progress(what, done, total)
     if missing:
-        fresh = embedder.embed_passages(list(missing), progress=report)
+        fresh = embed(list(missing), progress=report)
         for vector, rows in zip(fresh, missing.values(), strict=True):
             vectors[rows] = vector
     return vectors

@@ -44,13 +44,23 @@ class Sentence:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownQuestion:
+    """A question that `article.sentences[sentence]` answers; `language` is its own, not the article's."""
+
+    text: str
+    language: str
+    sentence: int
+
+
+@dataclass(frozen=True, slots=True)
 class Article:
     """One published text.
 
     `text` is NFC with `\\n` line ends and holds headings and paragraphs, without markup and footnote markers;
     `sentences` cover every word of it outside the headings, in order. `sources` maps footnote keys to sources.
     `published` is an ISO 8601 date; `language` a BCP 47 tag. `origin` is the line in which a crawled article
-    says where it was taken from. `digest` is the SHA-256 (hex) of what a reader sees.
+    says where it was taken from. `digest` is the SHA-256 (hex) of what a reader sees; `questions` are not part of
+    that, they help to find its sentences.
     """
 
     article_id: str
@@ -70,6 +80,7 @@ class Article:
     origin: str | None = None
     is_own: bool = False
     digest: str = ""
+    questions: tuple[KnownQuestion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +115,44 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question made ready for search: `vector` (dim,) of unit length, `terms` for the lexical index."""
+    """A question made ready for search: `vector` (dim,) of unit length, `terms` for the lexical index.
+
+    `unknown_share` is the weighed share of its terms that neither a passage nor a known question has (0..1);
+    `has_names` says whether it names a place or a number.
+    """
 
     text: str
     language: str | None
     terms: tuple[str, ...]
     vector: NDArray[np.float32]
+    unknown_share: float = 0.0
+    has_names: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """How the words of a query compare with those of a known question.
+
+    `overlap` is the weighed share of the terms of both that they have in common, `share` that of the query's terms
+    which the question has (0..1); `n_names_apart` counts places and numbers that only one of them names.
+    """
+
+    question: str
+    overlap: float
+    share: float
+    n_names_apart: int
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredSentence:
     """A sentence of a hit with its own evidence.
 
-    `cosine` compares it with the query. `overlap` is the weighed share of the query's terms that it holds (0..1),
-    `context_overlap` the same for its passage with title and heading, `names_overlap` for that context and only the
-    places and years that the query names (1 where it names none).
+    `cosine` compares it with the query; `said_score` is the same in standard deviations among all sentences, without
+    what its language adds. `asked` tells of its known question that is nearest to the query (None where it is far or
+    there is none), `asked_cosine` how near the two are, `asked_score` the same as a standard score. `overlap` is the
+    weighed share of the query's terms that it holds (0..1), `context_overlap` the same for its passage with title and
+    heading, `names_overlap` for that context and only the places and numbers that the query names (1 where it names
+    none); `n_names_missing` counts those that stand neither in the sentence nor in its title, heading or known question.
     """
 
     hit: Hit
@@ -128,3 +162,8 @@ class ScoredSentence:
     overlap: float
     context_overlap: float
     names_overlap: float
+    n_names_missing: int = 0
+    said_score: float = 0.0
+    asked: Likeness | None = None
+    asked_score: float = 0.0
+    asked_cosine: float = 0.0

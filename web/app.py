@@ -26,9 +26,17 @@ from web.settings import Settings
 logger = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings, channel_settings: ChannelSettings | None = None) -> FastAPI:
-    """The application with `settings`, and with the messaging platforms of `channel_settings`. Model and index are loaded at start-up; where they cannot be, the emergency
-    card, the pages and the checks still answer, and `/readyz` says what is wrong."""
+def create_app(
+    settings: Settings, channel_settings: ChannelSettings | None = None, *, service: Service | None = None
+) -> FastAPI:
+    """The application with `settings`, and with the messaging platforms of `channel_settings`.
+
+    Model and index are loaded at start-up; where they cannot be, the emergency card, the pages and the checks still
+    answer, and `/readyz` says what is wrong.
+
+    Args:
+        service: of the same settings, where one is at hand.
+    """
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -51,7 +59,7 @@ def create_app(settings: Settings, channel_settings: ChannelSettings | None = No
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.service = Service(settings)
+    app.state.service = service or Service(settings)
     app.state.conversations = ConversationStore(settings.conversation_minutes * 60)
     app.state.channel_conversations = ConversationStore(settings.conversation_minutes * 60)
     app.state.metrics = Metrics()

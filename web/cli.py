@@ -195,12 +195,17 @@ def _serve(arguments: argparse.Namespace) -> int:
     import uvicorn
 
     from retrieval import RetrievalError
-    from web.app import create_app
     from web.channels.accounts import read_channel_settings
-    from web.server import Server
+    from web.service import Service
     from web.settings import load_settings, read_environment
 
     settings = load_settings()
+    service = Service(settings)
+    # The model loads in native code, the application's modules in Python: side by side on two cores.
+    service.load_ahead()
+    from web.app import create_app
+    from web.server import Server
+
     # Taken first: nobody should wait for a build to learn that the port is in use.
     family = socket.AF_INET6 if ":" in arguments.host else socket.AF_INET
     with socket.socket(family) as listener:
@@ -213,8 +218,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             ) from None
         logging.getLogger().setLevel(logging.INFO)
         logging.getLogger("httpx").setLevel(logging.WARNING)
-        app = create_app(settings, read_channel_settings(read_environment(), data=settings.data))
-        service: Service = app.state.service
+        app = create_app(settings, read_channel_settings(read_environment(), data=settings.data), service=service)
         if not service.is_index_current():
             _say("building the index")
             try:

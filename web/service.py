@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import logging
@@ -15,14 +16,15 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bot.answer import Answerer, View
+from bot.answer import Answerer
 from bot.contacts import ContactList
 from bot.offer import OfferChecker, OfferReport
 from bot.signs import SignList
 from bot.triage import Triage
+from bot.view import View
 from retrieval import (
     Article,
-    ArticleFormatError,
+    CorpusError,
     Embedder,
     Index,
     IndexDirError,
@@ -36,6 +38,7 @@ from retrieval import (
     read_manifest,
     save_index,
 )
+from retrieval.known_questions import questions_digest
 from retrieval.library import write_atomically
 from web.once import OnceEmbedder
 from web.settings import Settings
@@ -115,6 +118,20 @@ class Service:
 
     _embedder: Embedder | None = None
 
+    def load_ahead(self) -> None:
+        """Begins to load the model in a thread of its own, while the caller goes on with other work.
+
+        Nothing is built: where there is no index yet, the model comes when it is first needed, with its progress.
+        """
+
+        def load() -> None:
+            # Whoever needs the model tries again, and tells what is wrong.
+            with contextlib.suppress(RetrievalError):
+                self.embedder()
+
+        if (self.index_dir / "current").is_file():
+            threading.Thread(target=load, name="load-model", daemon=True).start()
+
     def view(self) -> View:
         """What may be searched now: follows new builds and withdrawals of other processes within `REFRESH_S`.
 
@@ -150,7 +167,7 @@ class Service:
     def articles(self) -> list[Article]:
         """Every readable article; unreadable files are logged."""
 
-        def problem(error: ArticleFormatError) -> None:
+        def problem(error: CorpusError) -> None:
             logger.warning("skipped: %s", error)
 
         return self.library.articles(problem)
@@ -190,8 +207,12 @@ class Service:
         stamp_path = self.settings.data / "index" / "checked.json"
         if _read_text(stamp_path) == json.dumps(stamp):
             return True
-        articles = {article.article_id: article.digest for article in self.articles()}
-        is_current = bool(manifest["articles"] == articles and manifest["lexicon"] == self.lexicon.digest)
+        articles = self.articles()
+        is_current = bool(
+            manifest["articles"] == {article.article_id: article.digest for article in articles}
+            and manifest["questions"] == questions_digest(articles)
+            and manifest["lexicon"] == self.lexicon.digest
+        )
         if is_current:
             write_atomically(stamp_path, json.dumps(stamp).encode())
         return is_current

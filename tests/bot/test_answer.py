@@ -10,14 +10,26 @@ from typing import Any
 import pytest
 
 import bot.evidence
-from bot.answer import MAX_CONTACTS, MAX_SUGGESTIONS, Answerer, View
+from bot.answer import MAX_CONTACTS, Answerer
 from bot.contacts import ContactList
 from bot.emergency import EmergencyCard
-from bot.evidence import Weights
+from bot.evidence import Evidence, Weights, choose
+from bot.suggestions import MAX_SUGGESTIONS
 from bot.texts import text
 from bot.triage import Assessment
 from bot.types import Answer, Contact, Conversation, Question, Turn
-from retrieval import EmbedderError, HashEmbedder, Index, IndexMissingError, Lexicon, RetrievalError, Searcher
+from bot.view import View
+from retrieval import (
+    EmbedderError,
+    HashEmbedder,
+    Index,
+    IndexMissingError,
+    KnownQuestion,
+    Lexicon,
+    RetrievalError,
+    Searcher,
+    build_index,
+)
 
 CONTACTS = ContactList.load(Path(__file__).resolve().parents[2] / "corpus" / "contacts.yaml")
 CALM = Assessment(
@@ -57,13 +69,25 @@ class FakeTriage:
 
 @pytest.fixture(autouse=True)
 def _plain_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = Weights({"overlap": 10.0}, {"bias": -4.0, "overlap": 8.0}, 0.5, 1.0)
+    plain = Weights({"overlap": 10.0}, {"bias": -4.0, "share": 8.0}, 0.5, 1.0)
     monkeypatch.setattr(bot.evidence, "weights", lambda: plain)
+
+
+QUESTIONS = {
+    "tiny-hotline": ("zh-Hans", ["境外怎么拨12308", "国家代码加在哪"]),
+    "tiny-en-call": ("en", ["Police in Cambodia: 117 in which languages", "Whom do I call?"]),
+}
 
 
 @pytest.fixture
 def searcher(tiny_index: Index) -> Searcher:
-    return Searcher(tiny_index, HashEmbedder(), Lexicon())
+    """Over the tiny index, with questions known of the first sentence of two articles."""
+    articles = [
+        replace(article, questions=tuple(KnownQuestion(text, language, 0) for text in texts))
+        for article in tiny_index.articles.values()
+        for language, texts in [QUESTIONS.get(article.article_id, ("", []))]
+    ]
+    return Searcher(build_index(articles, HashEmbedder(), Lexicon()), HashEmbedder(), Lexicon())
 
 
 Ask = Callable[..., Answer]
@@ -201,12 +225,12 @@ def test_a_warning_goes_before_the_note_on_the_language(ask: Ask) -> None:
 def test_withdrawn_articles_never_appear(ask: Ask) -> None:
     before = ask(COVERED)
     assert {c.article_id for c in before.citations} == {"tiny-hotline"}
-    assert "从国外怎么拨" in ask("领事热线").suggestions
+    assert "境外怎么拨12308" in ask("领事热线").suggestions
     for words in (COVERED, "领事热线", UNCOVERED):
         for is_emergency in (False, True):
             after = ask(words, without=("tiny-hotline",), is_emergency=is_emergency)
             assert "tiny-hotline" not in {c.article_id for c in after.citations}
-            assert "从国外怎么拨" not in after.suggestions
+            assert "境外怎么拨12308" not in after.suggestions
             assert all("12308" not in s.text for s in after.sentences)
 
 
@@ -239,7 +263,7 @@ def test_the_conversation_grows_and_keeps_what_was_said_of_the_person(searcher: 
     assert conversation.turns == (Turn(COVERED, ("tiny-hotline",), "family"),)
     _, conversation = answerer.answer(Question(UNCOVERED, "zh-Hans"), conversation)
     assert [turn.question for turn in conversation.turns] == [COVERED, UNCOVERED]
-    question, seen = triage.asked[-1]
+    question, seen = next(asked for asked in triage.asked if len(asked[1].turns) == 1)
     assert (question.nationality, question.country) == ("CN", "MM")
     assert len(seen.turns) == 1
 
@@ -262,10 +286,32 @@ def test_contacts_are_for_the_nationality_that_was_said(ask: Ask, searcher: Sear
         assert not contact.serves or "VN" in contact.serves
 
 
-def test_suggestions_are_headings_in_the_readers_language(ask: Ask, searcher: Searcher) -> None:
-    answer = ask("which embassy", "en")
-    headings = {p.heading for p in searcher.index.passages if p.article_id.startswith("tiny-en")}
-    assert answer.suggestions
-    assert set(answer.suggestions) <= headings
+def test_suggestions_are_known_questions_in_the_readers_language_that_are_answered(ask: Ask) -> None:
+    shown = ask("领事热线").suggestions
+    # One for each sentence, the nearest.
+    assert shown in [("境外怎么拨12308",), ("国家代码加在哪",)]
+    for suggestion in (*shown, *ask("which embassy", "en").suggestions):
+        assert ask(suggestion, "zh-Hans" if suggestion in shown else "en").status == "answered"
     # The question itself is no suggestion.
-    assert "Whom do I call?" not in ask("Whom do I call?", "en").suggestions
+    assert "境外怎么拨12308" not in ask("境外怎么拨12308").suggestions
+
+
+def test_a_known_question_that_is_not_answered_is_no_suggestion(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsure(*given: Any) -> Evidence:
+        return replace(choose(*given), confidence=0.0)
+
+    monkeypatch.setattr("bot.suggestions.choose", unsure)
+    assert ask("领事热线").suggestions == ()
+
+
+@pytest.mark.parametrize("said", [{"is_emergency": True}, {"is_declined": True}])
+def test_a_question_that_would_bring_an_alarm_or_a_refusal_is_no_suggestion(
+    searcher: Searcher, said: dict[str, Any]
+) -> None:
+    class Alarmed(FakeTriage):
+        def assess(self, question: Question, conversation: Conversation) -> Assessment:
+            return replace(CALM, **(said if question.text != "领事热线" else {}))
+
+    answerer = Answerer(lambda: View(searcher), CONTACTS, Alarmed())  # type: ignore[arg-type]
+    answer, _ = answerer.answer(Question("领事热线", "zh-Hans"), Conversation("c"))
+    assert answer.suggestions == ()

@@ -18,13 +18,14 @@ from typing import Any
 import pytest
 
 import bot.evidence
-from bot.answer import Answerer, View
+from bot.answer import Answerer
 from bot.contacts import ContactList
 from bot.evidence import Weights
 from bot.question import read_question
 from bot.texts import catalogue
 from bot.triage import Triage
 from bot.types import Answer, Conversation, Turn
+from bot.view import View
 from retrieval import HashEmbedder, Index, Lexicon, Library, Searcher, build_index, clean
 
 CONTACTS = ContactList.load(Path(__file__).resolve().parents[2] / "corpus" / "contacts.yaml")
@@ -48,7 +49,7 @@ def digits(text: str) -> str:
 @pytest.fixture(autouse=True)
 def _plain_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """What has the words of the question is answered, so that hostile text is shown wherever it can be."""
-    plain = Weights({"overlap": 10.0}, {"bias": -1.0, "overlap": 8.0}, 0.5, 2.0)
+    plain = Weights({"overlap": 10.0}, {"bias": -1.0, "share": 8.0}, 0.5, 2.0)
     monkeypatch.setattr(bot.evidence, "weights", lambda: plain)
 
 

@@ -434,3 +434,22 @@ def test_order_is_by_path_then_line(corpus: Path, own_article: Callable[..., byt
     findings = check(corpus)
     assert len(findings) > 3
     assert [(f.path, f.line) for f in findings] == sorted((f.path, f.line) for f in findings)
+
+
+BROKEN_QUESTIONS = {
+    "no such article": ("zh-Hans/zh-b.yaml", "甲: [乙？]", 1, "there is no article 'zh-b'"),
+    "no language": ("tlh/zh-a.yaml", "甲: [乙？]", 1, "is in no folder of a language"),
+    "no mapping": ("zh-Hans/zh-a.yaml", "- 乙？", 1, "does not map sentences to questions"),
+    "no question": ("zh-Hans/zh-a.yaml", "甲: ['']", 1, "stands no list of questions"),
+    "no such sentence": ("en/zh-a.yaml", "# note\n早已不在:\n- Why?\n", 2, "no sentence of the article begins"),
+}
+
+
+@pytest.mark.parametrize(("name", "text", "line", "words"), BROKEN_QUESTIONS.values(), ids=BROKEN_QUESTIONS.keys())
+def test_broken_questions(corpus: Path, name: str, text: str, line: int, words: str) -> None:
+    path = corpus / "questions" / name
+    path.parent.mkdir(parents=True)
+    path.write_text(text, "utf-8")
+    (finding,) = check(corpus)
+    assert (finding.path, finding.line, finding.is_error) == (str(path), line, True)
+    assert words in finding.message

@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def searcher(tiny_index: Index, monkeypatch: pytest.MonkeyPatch) -> Searcher:
-    plain = Weights({"overlap": 10.0}, {"bias": -4.0, "overlap": 8.0}, 0.5, 0.1)
+    plain = Weights({"overlap": 10.0}, {"bias": -4.0, "share": 8.0}, 0.5, 0.1)
     monkeypatch.setattr(bot.evidence, "weights", lambda: plain)
     return Searcher(tiny_index, HashEmbedder(), Lexicon())
 

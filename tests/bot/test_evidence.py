@@ -17,12 +17,12 @@ QUERY = Query("护照被扣", "zh-Hans", ("护照",), np.zeros(4, np.float32))
 @pytest.fixture(autouse=True)
 def _plain_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """The order is the overlap (and what is asked for); the confidence is a logistic of it, even at 0.5."""
-    plain = Weights({"overlap": 10.0, "holds_phone": 3.0}, {"bias": -5.0, "overlap": 10.0}, 0.6, 4.0)
+    plain = Weights({"overlap": 10.0, "holds_phone": 3.0}, {"bias": -5.0, "share": 10.0}, 0.6, 4.0)
     monkeypatch.setattr(bot.evidence, "weights", lambda: plain)
 
 
 def found(
-    article_id: str, *sentences: tuple[str, float], rank: int = 1, names: float = 1.0, lang: str = "zh-Hans"
+    article_id: str, *sentences: tuple[str, float], rank: int = 1, missing: int = 0, lang: str = "zh-Hans"
 ) -> list[ScoredSentence]:
     """The sentences of an article of one passage, with their overlaps."""
     text = "".join(words for words, _ in sentences)
@@ -32,7 +32,7 @@ def found(
     at = 0
     for words, overlap in sentences:
         sentence = Sentence(at, at + len(words))
-        scored.append(ScoredSentence(hit, sentence, words, 0.9, overlap, overlap, names))
+        scored.append(ScoredSentence(hit, sentence, words, 0.9, overlap, overlap, 1.0, missing))
         at += len(words)
     return scored
 
@@ -92,11 +92,11 @@ def test_near_duplicates_are_shown_once() -> None:
     assert shown == ["护照被扣的人可以向使馆申请旅行证。", "费用由本人承担。"]
 
 
-def test_a_passage_that_lacks_the_place_or_year_is_not_added() -> None:
+def test_a_sentence_that_lacks_the_place_or_number_is_not_added() -> None:
     shown = chosen(
-        found("laos", ("甲乙丙丁。", 0.9), names=1.0),
-        found("thai", ("子丑寅卯。", 0.88), rank=2, names=0.0),
-        found("both", ("天地玄黄。", 0.86), rank=3, names=1.0),
+        found("laos", ("甲乙丙丁。", 0.9)),
+        found("thai", ("子丑寅卯。", 0.88), rank=2, missing=1),
+        found("both", ("天地玄黄。", 0.86), rank=3),
     )
     assert shown == ["甲乙丙丁。", "天地玄黄。"]
 

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bot.answer import View
 from bot.contacts import ContactList
 from bot.errors import SignsError
 from bot.folding import fold_pattern, fold_text
@@ -20,6 +19,7 @@ from bot.offer_set import read_offers
 from bot.pay import PayRules
 from bot.signs import SIGNS_PATH, SignList, find_spans
 from bot.train_offer import collect, fit, write_weights
+from bot.view import View
 from retrieval import HashEmbedder, IndexMissingError, Lexicon, Library, Searcher, build_index
 
 ROOT = Path(__file__).parents[2]
