@@ -18,11 +18,12 @@ from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
-from web.channels.accounts import ChannelSettings
+from web.channels.accounts import ChannelSettings, log_accounts
 from web.channels.base import HookResponse, RawRequest
 from web.channels.bodies import MAX_BODY_BYTES
 from web.channels.errors import BodyTooLargeError, PayloadError, SignatureError, StoreError
-from web.delivery import LEASE_S, ChannelService, OfferChecker, Responder, log_accounts
+from web.messaging.composing import OfferChecker, Responder
+from web.messaging.service import ChannelService
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ async def hook(request: Request, channel: str, account: str) -> Response:
         return PlainTextResponse("", 404)
     adapter, settings = found
     try:
-        raw = await _read(request, service.settings.public_url, received_at)
+        raw = await _read(request, service.hub.settings.public_url, received_at)
         response = await service.deliver(adapter, settings, raw, is_gone=request.is_disconnected)
     except BodyTooLargeError:
         response = HookResponse(413)
@@ -62,7 +63,7 @@ async def hook(request: Request, channel: str, account: str) -> Response:
         # message.
         logger.error("%s: a delivery failed: %s", settings.path, type(error).__name__, exc_info=_is_debug())
         response = HookResponse(503, headers=_REPEAT_LATER)
-    service.counts[f"http_{response.status}"] += 1
+    service.hub.counts[f"http_{response.status}"] += 1
     written = BackgroundTask(service.confirm, response.answers) if response.answers is not None else None
     return Response(
         response.body,
@@ -79,7 +80,7 @@ async def answer_page(request: Request, token: str) -> Response:
     service: ChannelService | None = getattr(request.app.state, "channels", None)
     page = None
     if service is not None and 16 <= len(token) <= 64:
-        page = await service.database.run(lambda c: service.page_store.read(c, token))
+        page = await service.read_page(token)
     headers = {
         "Cache-Control": "no-store",
         "Referrer-Policy": "no-referrer",
@@ -139,7 +140,6 @@ async def channels_lifespan(
     responder: Responder,
     *,
     offer_checker: OfferChecker | None = None,
-    lease_s: float = LEASE_S,
 ) -> AsyncIterator[ChannelService]:
     """Runs the messaging platforms for as long as the application lives; for use in its lifespan.
 
@@ -150,7 +150,7 @@ async def channels_lifespan(
         start.
     """
     log_accounts(settings)
-    service = ChannelService(settings, responder, offer_checker=offer_checker, lease_s=lease_s)
+    service = ChannelService(settings, responder, offer_checker=offer_checker)
     if not settings.accounts:
         yield service
         return

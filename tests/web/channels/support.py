@@ -12,7 +12,7 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,9 @@ from retrieval.types import Source
 from web.channels.accounts import ChannelSettings, read_channel_settings
 from web.channels.base import Account, SampleRequest
 from web.channels.registry import ADAPTERS
-from web.delivery import ChannelService, OfferChecker
 from web.hooks import install_channels
+from web.messaging.composing import OfferChecker
+from web.messaging.service import ChannelService
 
 PUBLIC_URL = "https://guitu.example.org"
 CORP = "wx5823bf96d3bd56c7"
@@ -499,13 +500,13 @@ class Running:
         deadline = time.monotonic() + within_s
         while not claim():
             assert time.monotonic() < deadline, (
-                f"did not come true in time: {what} {self.stand_in.calls} {self.service.counts}"
+                f"did not come true in time: {what} {self.stand_in.calls} {self.service.hub.counts}"
             )
             await asyncio.sleep(0.02)
 
     def rows(self, columns: str = "state, mode, code", table: str = "outbox") -> list[tuple[Any, ...]]:
         """Rows of a table, in order."""
-        with self.service.database.engine.begin() as connection:
+        with self.service.hub.database.engine.begin() as connection:
             return [tuple(row) for row in connection.exec_driver_sql(f"SELECT {columns} FROM {table} ORDER BY id")]
 
     def states(self) -> list[str]:
@@ -528,16 +529,14 @@ async def running(
     environ = environment(*platforms, more=more)
     if database_url:
         environ |= {"GUITU_DATABASE_URL": database_url}
-    settings = read_channel_settings(environ, data=data)
+    settings = replace(read_channel_settings(environ, data=data), lease_s=lease_s)
     stand_in = stand_in or StandIn()
     responder = responder or FakeResponder()
     clock = clock or Clock()
     app = FastAPI(redirect_slashes=False)
     install_channels(app)
     async with httpx.AsyncClient(transport=stand_in.transport(), timeout=2.0) as http:
-        service = ChannelService(
-            settings, responder, http=http, lease_s=lease_s, offer_checker=offer_checker, clock=clock
-        )
+        service = ChannelService(settings, responder, http=http, offer_checker=offer_checker, clock=clock)
         await service.start()
         app.state.channels = service
         transport = httpx.ASGITransport(app, raise_app_exceptions=True)

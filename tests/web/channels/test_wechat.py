@@ -15,7 +15,7 @@ from web.channels.base import SampleRequest
 from web.channels.bodies import read_json
 from web.channels.envelope import open_envelope, seal_envelope, sign, write_fields
 from web.channels.wechat import WeChat
-from web.delivery import ChannelService
+from web.messaging.service import ChannelService
 
 pytestmark = pytest.mark.anyio
 SHORT_S = 0.8
@@ -28,7 +28,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("web.channels.wechat.BUDGET_S", SHORT_S)
     monkeypatch.setattr(WeChat, "caps", dataclasses.replace(WeChat.caps, passive_budget_s=SHORT_S))
-    monkeypatch.setattr("web.delivery.HOLD_OPEN_S", SHORT_S + 0.1)
+    monkeypatch.setattr("web.messaging.passive.HOLD_OPEN_S", SHORT_S + 0.1)
 
 
 def opened(run: Running, content: bytes) -> str:
@@ -129,7 +129,7 @@ async def test_the_quota_is_counted(tmp_path: Path, short: None) -> None:
     async with running(tmp_path, "wechat", more={"WECHAT_VERIFIED": "true"}) as run:
         await run.say("wechat", "sleep 1.2")
         await run.until(lambda: run.states() == ["sent"])
-        with run.service.database.engine.begin() as connection:
+        with run.service.hub.database.engine.begin() as connection:
             assert connection.exec_driver_sql("SELECT quota_left FROM conversation").scalar() == 4
             connection.exec_driver_sql("UPDATE conversation SET quota_left = 0")
         # Each message of the person fills it again.
@@ -171,7 +171,7 @@ async def test_events(tmp_path: Path) -> None:
     async with running(tmp_path, "wechat") as run:
         assert (await run.deliver(event(run, "VIEW", "https://x"))).content == b"success"
         assert (await run.deliver(event(run, "TEMPLATESENDJOBFINISH"))).content == b"success"
-        assert run.service.counts["unknown"] == 2
+        assert run.service.hub.counts["unknown"] == 2
         clicked = await run.deliver(event(run, "CLICK", "热线怎么打"))
         assert "热线怎么打" in opened(run, clicked.content)
         voice = await run.deliver(event(run, "", MsgType="voice", Recognition="语音问题", MsgId="5"))
