@@ -1,4 +1,7 @@
-"""`guitu channels`: checks the settings of the accounts, and tries one out against a running server."""
+"""`guitu channels`: checks the settings of the accounts, and tries one out against a running server.
+
+The database and httpx are imported by the commands that need them: the parser is part of every `guitu`.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
-
-import httpx
+from urllib.parse import parse_qsl, urlsplit
 
 from web.channels.accounts import (
     ChannelSettings,
@@ -25,10 +27,6 @@ from web.channels.bodies import read_json
 from web.channels.envelope import open_envelope, read_fields
 from web.channels.errors import ChannelError
 from web.channels.registry import ADAPTERS
-from web.database import Database
-from web.messaging.hub import Hub
-from web.messaging.report import find_answer, health, tally
-from web.vault import open_vault
 
 DONE, FAILED = 0, 1
 _WAIT_S = 30.0
@@ -65,6 +63,9 @@ def run(options: argparse.Namespace, environ: Mapping[str, str], data: Path, *, 
 
 
 async def _check(settings: ChannelSettings, *, is_offline: bool, out: TextIO) -> int:
+    from web.messaging.hub import Hub
+    from web.messaging.report import health, tally
+
     n_problems = 0
     if not settings.accounts and not settings.incomplete:
         print("No account is set. The settings of a platform: guitu channels check --settings", file=out)
@@ -102,6 +103,8 @@ async def _check(settings: ChannelSettings, *, is_offline: bool, out: TextIO) ->
 
 
 def _simulate(settings: ChannelSettings, options: argparse.Namespace, *, out: TextIO) -> int:
+    import httpx
+
     adapter = ADAPTERS[options.platform]
     account = _pick(settings, adapter, options.account)
     now = time.time()
@@ -172,7 +175,11 @@ def _show_stored(
     out: TextIO,
 ) -> int:
     """The answer as it stands in the outbox: nothing is sent to the person of a simulation."""
-    query = dict(httpx.URL(f"http://x{sample.path}").params)
+    from web.database import Database
+    from web.messaging.report import find_answer
+    from web.vault import open_vault
+
+    query = dict(parse_qsl(urlsplit(sample.path).query, keep_blank_values=True))
     headers = {name.lower(): value for name, value in sample.headers.items()}
     url = settings.public_url + sample.path
     req = RawRequest(sample.method, url, query, headers, sample.body, time.time())

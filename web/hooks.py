@@ -11,6 +11,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from fastapi import APIRouter, FastAPI, Request
@@ -22,8 +23,10 @@ from web.channels.accounts import ChannelSettings, log_accounts
 from web.channels.base import HookResponse, RawRequest
 from web.channels.bodies import MAX_BODY_BYTES
 from web.channels.errors import BodyTooLargeError, PayloadError, SignatureError, StoreError
-from web.messaging.composing import OfferChecker, Responder
-from web.messaging.service import ChannelService
+
+if TYPE_CHECKING:
+    from web.messaging.composing import OfferChecker, Responder
+    from web.messaging.service import ChannelService
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +143,7 @@ async def channels_lifespan(
     responder: Responder,
     *,
     offer_checker: OfferChecker | None = None,
-) -> AsyncIterator[ChannelService]:
+) -> AsyncIterator[None]:
     """Runs the messaging platforms for as long as the application lives; for use in its lifespan.
 
     Without any account nothing is opened and every webhook answers 404.
@@ -150,14 +153,17 @@ async def channels_lifespan(
         start.
     """
     log_accounts(settings)
-    service = ChannelService(settings, responder, offer_checker=offer_checker)
     if not settings.accounts:
-        yield service
+        yield
         return
+    # The database and its kin take a while to load, and only here are they needed.
+    from web.messaging.service import ChannelService
+
+    service = ChannelService(settings, responder, offer_checker=offer_checker)
     await service.start()
     app.state.channels = service
     try:
-        yield service
+        yield
     finally:
         await service.stop()
         app.state.channels = None

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import httpx
-
 from web.channels.base import Sent
+
+# The adapters are imported always, httpx only where a call is made.
+if TYPE_CHECKING:
+    import httpx
 
 MAX_MEDIA_BYTES = 8 * 1024 * 1024
 MAX_RETRY_AFTER_S = 6 * 3600.0
@@ -28,6 +31,8 @@ async def post(
     A connection that was never made has surely not delivered (`retry`); one that broke later may have
     (`unknown`).
     """
+    import httpx
+
     try:
         return await http.post(url, content=content, data=data, headers=headers, auth=auth or httpx.USE_CLIENT_DEFAULT)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
@@ -82,6 +87,8 @@ async def fetch(
     http: httpx.AsyncClient, url: str, *, hosts: tuple[str, ...], headers: Mapping[str, str] | None = None
 ) -> bytes | None:
     """A file from one of the platform's hosts (or their subdomains), without redirects, up to a size."""
+    import httpx
+
     parts = urlsplit(url)
     host = parts.hostname or ""
     is_ours = any(host == allowed or host.endswith("." + allowed) for allowed in hosts)
