@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import sys
 import time
 import uuid
@@ -65,19 +66,23 @@ def run(options: argparse.Namespace, environ: Mapping[str, str], data: Path, *, 
 async def _check(settings: ChannelSettings, *, is_offline: bool, out: TextIO) -> int:
     from web.messaging.hub import Hub
     from web.messaging.report import health, tally
+    from web.messaging.watch import AccountState, read_states
 
     n_problems = 0
     if not settings.accounts and not settings.incomplete:
         print("No account is set. The settings of a platform: guitu channels check --settings", file=out)
         return FAILED
     hub = None
+    states: dict[tuple[str, str], AccountState] = {}
     if not is_offline and settings.accounts:
         hub = Hub(settings)
         await hub.open()
+        states = await hub.database.run(read_states)
     try:
         for account in settings.accounts:
             adapter = ADAPTERS[account.platform]
-            complaints = [] if hub is None else await health(hub, account)
+            state = states.get((account.platform, account.name), AccountState())
+            complaints = [] if hub is None else [*await health(hub, account), *state.complaints(time.time())]
             n_problems += len(complaints)
             print(f"{adapter.title}, account {account.name}: {'to mend' if complaints else 'ok'}", file=out)
             print(f"  URL to enter: {settings.public_url}{account.path}", file=out)
@@ -86,7 +91,9 @@ async def _check(settings: ChannelSettings, *, is_offline: bool, out: TextIO) ->
             for complaint in complaints:
                 print(f"  ! {complaint}", file=out)
             if hub is not None:
-                print(f"  {await hub.database.run(lambda c, a=account: tally(c, a))}", file=out)  # type: ignore[misc]
+                print(f"  {state.told()}", file=out)
+                counts = await hub.database.run(functools.partial(tally, account=account, state=state))
+                print(f"  {counts}", file=out)
     finally:
         if hub is not None:
             await hub.close()

@@ -9,20 +9,22 @@ from typing import Any
 from sqlalchemy import Connection
 
 from web.channels.base import Account, ChannelAdapter, HookResponse, Inbound, RawRequest
-from web.channels.errors import StoreError
+from web.channels.errors import PayloadError, SignatureError, StoreError
 from web.inbox import Leased, Receipt
 from web.messaging.answering import Answering
 from web.messaging.hub import Hub
 from web.messaging.passive import Passive
+from web.messaging.watch import Watch
 
 
 class Intake:
     """The way of a delivery from the route to the inbox."""
 
-    def __init__(self, hub: Hub, answering: Answering, passive: Passive) -> None:
+    def __init__(self, hub: Hub, answering: Answering, passive: Passive, watch: Watch) -> None:
         self._hub = hub
         self._answering = answering
         self._passive = passive
+        self._watch = watch
 
     async def deliver(
         self,
@@ -40,11 +42,18 @@ class Intake:
         """
         if self._hub.is_stopping:
             raise StoreError("the server is stopping")
-        response = adapter.handshake(req, account)
-        if response is not None:
-            return response
-        clear = adapter.verify(req, account)
-        inbounds = adapter.parse(clear, req, account)
+        try:
+            response = adapter.handshake(req, account)
+            if response is not None:
+                return response
+            clear = adapter.verify(req, account)
+            inbounds = adapter.parse(clear, req, account)
+        except (SignatureError, PayloadError):
+            if req.method == "POST":  # not somebody who opens the address in a browser
+                self._watch.reject(account)
+            raise
+        if not any(inbound.sender == adapter.simulated_sender() for inbound in inbounds):
+            self._watch.accept(account)
         # Shielded: a delivery that is cancelled half-way must not leave a message leased that nobody answers.
         receipts = await asyncio.shield(self._store(adapter, inbounds, now=req.received_at))
         if len(receipts) == 1 and adapter.caps.passive_budget_s:

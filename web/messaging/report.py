@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from web.channels.base import Account
 from web.database import Database, events, outbox
+from web.inbox import OPEN
 from web.messaging.hub import Hub
+from web.messaging.watch import GIVEN_UP, UNSENT, AccountState
 from web.records import read_parts
 
 
@@ -18,31 +20,26 @@ async def health(hub: Hub, account: Account) -> list[str]:
         return [f"cannot be asked: {type(error).__name__}"]
 
 
-def tally(connection: Connection, account: Account) -> str:
-    """What the operator has to know of an account: what waits, and what did not arrive."""
+def tally(connection: Connection, account: Account, state: AccountState) -> str:
+    """What the operator has to know of an account: what waits, and what did not arrive, each with its reasons."""
     mine = outbox.c.channel == account.platform, outbox.c.account == account.name
     rows = connection.execute(select(outbox.c.state, func.count()).where(*mine).group_by(outbox.c.state)).all()
     counts: dict[str, int] = {row[0]: row[1] for row in rows}
     open_query = select(func.count()).where(
-        events.c.channel == account.platform,
-        events.c.account == account.name,
-        events.c.state.in_(("new", "leased")),
+        events.c.channel == account.platform, events.c.account == account.name, events.c.state.in_(OPEN)
     )
     n_open = connection.execute(open_query).scalar()
     done = counts.get("sent", 0) + counts.get("handed", 0) + counts.get("moved", 0)
-    waiting = counts.get("pending", 0) + counts.get("sending", 0)
-    given_up = counts.get("refused", 0) + counts.get("gave_up", 0)
-    found = f"to answer {n_open}, waiting {waiting}, sent {done}, held for the person {counts.get('held', 0)}"
-    if not given_up:
-        return found
-    codes = connection.execute(
-        select(outbox.c.code, func.count())
-        .where(*mine, outbox.c.state.in_(("refused", "gave_up")))
-        .group_by(outbox.c.code)
-        .order_by(func.count().desc())
-        .limit(3)
-    ).all()
-    return f"{found}, given up {given_up} ({'; '.join(f'{code}: {count}' for code, count in codes)})"
+
+    def reasons(which: ColumnElement[bool]) -> str:
+        query = select(outbox.c.code, func.count()).where(*mine, which, outbox.c.code != "").group_by(outbox.c.code)
+        codes = connection.execute(query.order_by(func.count().desc()).limit(3)).all()
+        return f" ({'; '.join(f'{code}: {count}' for code, count in codes)})" if codes else ""
+
+    return (
+        f"to answer {n_open}, waiting {state.n_unsent}{reasons(UNSENT)}, sent {done}, "
+        f"held for the person {counts.get('held', 0)}, given up {state.n_given_up}{reasons(GIVEN_UP)}"
+    )
 
 
 def find_answer(

@@ -26,6 +26,7 @@ from web.messaging.passive import Passive
 from web.messaging.pulling import Pulling
 from web.messaging.sending import Sending
 from web.messaging.upkeep import RECONCILE_S, SWEEP_S, Upkeep
+from web.messaging.watch import Watch
 
 SHUTDOWN_S = 5.0
 
@@ -46,10 +47,11 @@ class ChannelService:
         self.composer = Composer(self.hub, responder, offer_checker)
         self.passive = Passive(self.hub)
         self.answering = Answering(self.hub, self.composer, self.passive)
-        self.intake = Intake(self.hub, self.answering, self.passive)
+        self.watch = Watch(self.hub)
+        self.intake = Intake(self.hub, self.answering, self.passive, self.watch)
         self.sending = Sending(self.hub)
         self.pulling = Pulling(self.hub)
-        self.upkeep = Upkeep(self.hub, self.intake, self.answering, self.sending)
+        self.upkeep = Upkeep(self.hub, self.intake, self.answering, self.sending, self.watch)
         self._lock_file: IO[bytes] | None = None
 
     async def start(self) -> None:
@@ -98,6 +100,7 @@ class ChannelService:
         await hub.cancel()
         with contextlib.suppress(StoreError):
             await hub.database.run(lambda c: hub.inbox.release_all(c, is_alone=False))
+            await self.watch.save()
         self.composer.close()
         await hub.close()
         if self._lock_file is not None:

@@ -12,6 +12,7 @@ from web.messaging.hub import Hub
 from web.messaging.intake import Intake
 from web.messaging.report import health
 from web.messaging.sending import Sending
+from web.messaging.watch import AccountState, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -23,11 +24,12 @@ ALARM_AFTER_S = 60.0
 class Upkeep:
     """Rounds that run all the time. None of them ever has more to do at once."""
 
-    def __init__(self, hub: Hub, intake: Intake, answering: Answering, sending: Sending) -> None:
+    def __init__(self, hub: Hub, intake: Intake, answering: Answering, sending: Sending, watch: Watch) -> None:
         self._hub = hub
         self._intake = intake
         self._answering = answering
         self._sending = sending
+        self._watch = watch
 
     async def renew(self) -> bool:
         """Keeps what is being answered and sent."""
@@ -50,6 +52,7 @@ class Upkeep:
         hub = self._hub
         await hub.database.run(lambda c: hub.outbox.sweep(c, hub.clock()))
         await self._intake.replay_spill()
+        await self._watch.save()
         return False
 
     async def reconcile(self) -> bool:
@@ -70,6 +73,7 @@ class Upkeep:
             logger.error("the oldest message without an answer has waited %.0f s", oldest_s)
         hub.pull_wake.set()
         for account in hub.settings.accounts:
-            for complaint in await health(hub, account):
+            state = self._watch.states.get((account.platform, account.name), AccountState())
+            for complaint in [*await health(hub, account), *state.complaints(hub.clock())]:
                 logger.error("%s: %s", account.path, complaint)
         return False
