@@ -24,11 +24,12 @@ from fastapi import FastAPI
 from bot.types import Answer, Citation, Contact, QuotedSentence
 from retrieval.types import Source
 from web.channels.accounts import ChannelSettings, read_channel_settings
-from web.channels.base import Account, SampleRequest
+from web.channels.base import Account, Outbound, SampleRequest
 from web.channels.registry import ADAPTERS
 from web.hooks import install_channels
 from web.messaging.composing import OfferChecker
 from web.messaging.service import ChannelService
+from web.render import say
 
 PUBLIC_URL = "https://guitu.example.org"
 CORP = "wx5823bf96d3bd56c7"
@@ -186,6 +187,17 @@ class FakeResponder:
         return make_answer(f"答：{text}")
 
 
+class FakeOfferChecker:
+    """Finds every offer false, and keeps what it was shown."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str | None, bytes | None]] = []
+
+    def check_offer(self, text: str | None, image: bytes | None, *, lang_hint: str | None) -> Outbound:
+        self.seen.append((text, image))
+        return say("高风险：要求先垫付。", "zh-Hans")
+
+
 @dataclass
 class Accepted:
     """A message that a stand-in took."""
@@ -205,6 +217,7 @@ class StandIn:
     `ok`; `429` (with `retry_after`); `500`; `refuse` (connection refused); `hang` (nothing arrives,
     time-out); `lost` (the message is taken, its answer is lost); `token` (the access token is refused);
     `window` (closed); `markup` (Telegram cannot parse); `bad` (refused for good).
+    `pictures` by path, and where those of `moved` lie; `shown` is the authorisation that each address got.
     """
 
     plan: deque[str] = field(default_factory=deque)
@@ -220,6 +233,8 @@ class StandIn:
     kf_page: int = 1000
     delay_s: float = 0.0
     pictures: dict[str, bytes] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)
+    shown: dict[str, str] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -247,6 +262,9 @@ class StandIn:
         parts = urlsplit(url)
         path, query = parts.path, parse_qs(parts.query)
         self.calls[path] += 1
+        self.shown[url] = headers.get("authorization", "")
+        if path in self.moved:
+            return 307, {"location": self.moved[path]}, b""
         if path in self.pictures:
             return 200, {}, self.pictures[path]
         if "stable_token" in path or "gettoken" in path:

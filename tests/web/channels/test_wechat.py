@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.bench.channels_load import open_wechat
-from tests.web.channels.support import Running, running
+from tests.web.channels.support import FakeOfferChecker, Running, running
 from web.channels.base import SampleRequest
 from web.channels.bodies import read_json
 from web.channels.envelope import open_envelope, seal_envelope, sign, write_fields
@@ -186,22 +186,13 @@ async def test_events(tmp_path: Path) -> None:
 
 
 async def test_pictures_go_to_the_offer_check(tmp_path: Path) -> None:
-    from web.channels.base import Outbound
-    from web.render import say
-
-    class Checker:
-        seen: tuple[str | None, bytes | None] = (None, None)
-
-        def check_offer(self, text: str | None, image: bytes | None, *, lang_hint: str | None) -> Outbound:
-            Checker.seen = (text, image)
-            return say("高风险：要求先垫付。", "zh-Hans")
-
-    async with running(tmp_path, "wechat", offer_checker=Checker()) as run:
+    checker = FakeOfferChecker()
+    async with running(tmp_path, "wechat", offer_checker=checker) as run:
         run.stand_in.pictures["/1.jpg"] = b"\xff\xd8picture"
         url = "http://mmbiz.qpic.cn/1.jpg"
         shown = await run.deliver(event(run, "", MsgType="image", PicUrl=url, MediaId="m", MsgId="1"))
         assert opened(run, shown.content) == "高风险：要求先垫付。"
-        assert Checker.seen == (None, b"\xff\xd8picture")
+        assert checker.seen == [(None, b"\xff\xd8picture")]
         # A host that is not the platform's is never asked.
         bad = await run.deliver(event(run, "", MsgType="image", PicUrl="http://evil.example/1.jpg", MsgId="2"))
         assert "只能读文字" in opened(run, bad.content)
