@@ -49,7 +49,7 @@ async def hook(request: Request, channel: str, account: str) -> Response:
     adapter, settings = found
     try:
         raw = await _read(request, service.hub.settings.public_url, received_at)
-        response = await service.deliver(adapter, settings, raw, is_gone=request.is_disconnected)
+        response = await service.intake.deliver(adapter, settings, raw, is_gone=request.is_disconnected)
     except BodyTooLargeError:
         response = HookResponse(413)
     except PayloadError:
@@ -67,7 +67,7 @@ async def hook(request: Request, channel: str, account: str) -> Response:
         logger.error("%s: a delivery failed: %s", settings.path, type(error).__name__, exc_info=_is_debug())
         response = HookResponse(503, headers=_REPEAT_LATER)
     service.hub.counts[f"http_{response.status}"] += 1
-    written = BackgroundTask(service.confirm, response.answers) if response.answers is not None else None
+    written = BackgroundTask(service.passive.confirm, response.answers) if response.answers is not None else None
     return Response(
         response.body,
         background=written,

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from web.channels.base import Account, ChannelAdapter, HookResponse, Part, RawRequest
+from web.channels.errors import StoreError
 from web.database import events
 from web.inbox import Receipt
 from web.messaging.hub import Hub
@@ -84,6 +85,12 @@ class Passive:
         if response is None:
             return adapter.ack(req, account)
         return replace(response, answers=receipt.event_id)
+
+    async def confirm(self, event_id: int) -> None:
+        """The body with the answer to a message has been written."""
+        hub = self._hub
+        with contextlib.suppress(StoreError):
+            await hub.database.run(lambda c: hub.outbox.confirm(c, event_id))
 
     @contextlib.contextmanager
     def _waiter(self, event_id: int, until: float) -> Iterator[_Waiter]:

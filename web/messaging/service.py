@@ -10,13 +10,13 @@ import asyncio
 import contextlib
 import fcntl
 import time
-from collections.abc import Callable, Coroutine
-from typing import IO, Any
+from collections.abc import Callable
+from typing import IO
 
 import httpx
 
 from web.channels.accounts import ChannelSettings
-from web.channels.base import Account, ChannelAdapter, HookResponse, RawRequest
+from web.channels.base import Account, ChannelAdapter
 from web.channels.errors import StoreError
 from web.messaging.answering import Answering
 from web.messaging.composing import Composer, OfferChecker, Responder
@@ -110,23 +110,6 @@ class ChannelService:
         """The adapter and account of a URL; None where it is not routed."""
         found = self.hub.accounts.get((channel, account))
         return None if found is None else (self.hub.adapters[channel], found)
-
-    async def deliver(
-        self,
-        adapter: ChannelAdapter,
-        account: Account,
-        req: RawRequest,
-        *,
-        is_gone: Callable[[], Coroutine[Any, Any, bool]],
-    ) -> HookResponse:
-        """The response to a delivery; see `Intake.deliver`."""
-        return await self.intake.deliver(adapter, account, req, is_gone=is_gone)
-
-    async def confirm(self, event_id: int) -> None:
-        """The body with the answer to a message has been written."""
-        hub = self.hub
-        with contextlib.suppress(StoreError):
-            await hub.database.run(lambda c: hub.outbox.confirm(c, event_id))
 
     async def read_page(self, token: str) -> str | None:
         """The page behind the link of a message; None where there is none."""

@@ -11,11 +11,10 @@ import pytest
 
 from tests.bench.channels_load import open_wechat
 from tests.web.channels.support import FakeOfferChecker, Running, running
-from web.channels.base import SampleRequest
+from web.channels.base import HookResponse, SampleRequest
 from web.channels.bodies import read_json
 from web.channels.envelope import open_envelope, seal_envelope, sign, write_fields
 from web.channels.wechat import WeChat
-from web.messaging.service import ChannelService
 
 pytestmark = pytest.mark.anyio
 SHORT_S = 0.8
@@ -216,15 +215,15 @@ async def test_plain_mode_works_and_safe_mode_refuses_plain(tmp_path: Path) -> N
 async def test_a_client_that_is_gone_leaves_the_answer_owed(tmp_path: Path, short: None) -> None:
     """The body cannot be written: for a verified account the answer is pushed instead."""
     async with running(tmp_path, "wechat", more={"WECHAT_VERIFIED": "true"}) as run:
-        original = ChannelService.deliver
+        original = run.service.intake.deliver
 
-        async def deliver(self: ChannelService, *args: Any, **kwargs: Any) -> Any:
-            async def is_gone() -> bool:
-                return True
+        async def is_gone() -> bool:
+            return True
 
-            return await original(self, *args, is_gone=is_gone)
+        async def deliver(*args: Any, **kwargs: Any) -> HookResponse:
+            return await original(*args, is_gone=is_gone)
 
-        run.service.deliver = deliver.__get__(run.service)  # type: ignore[method-assign]
+        run.service.intake.deliver = deliver  # type: ignore[method-assign]
         await run.say("wechat", "sleep 0.1")
         await run.until(lambda: run.states() == ["sent"])
         assert len(run.stand_in.accepted) == 1
