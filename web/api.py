@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, HTTPException, Request
 from starlette.concurrency import run_in_threadpool
@@ -15,6 +16,9 @@ from web.metrics import Metrics
 from web.question_log import QuestionLog
 from web.schemas import AskRequest, FeedbackRequest, answer_json, article_json, contact_json
 from web.service import Service
+
+if TYPE_CHECKING:
+    from web.messaging.service import ChannelService
 
 logger = logging.getLogger(__name__)
 router = APIRouter()
@@ -119,7 +123,9 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Counts and durations in the text format of Prometheus."""
     found: Metrics = request.app.state.metrics
-    return PlainTextResponse(found.render(), media_type="text/plain; version=0.0.4")
+    channels: ChannelService | None = getattr(request.app.state, "channels", None)
+    text = found.render() + ("" if channels is None else channels.watch.metrics())
+    return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
 
 def _browser_language(request: Request) -> str | None:

@@ -1,18 +1,20 @@
-"""`guitu channels`: checks the settings of the accounts, and tries one out against a running server."""
+"""`guitu channels`: checks the settings of the accounts, and tries one out against a running server.
+
+The database and httpx are imported by the commands that need them: the parser is part of every `guitu`.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
-
-import httpx
-from sqlalchemy import Connection, func, select
+from urllib.parse import parse_qsl, urlsplit
 
 from web.channels.accounts import (
     ChannelSettings,
@@ -26,19 +28,9 @@ from web.channels.bodies import read_json
 from web.channels.envelope import open_envelope, read_fields
 from web.channels.errors import ChannelError
 from web.channels.registry import ADAPTERS
-from web.database import Database, events, outbox
-from web.delivery import ChannelService, find_answer
-from web.vault import open_vault
 
 DONE, FAILED = 0, 1
 _WAIT_S = 30.0
-
-
-class _NoAnswers:
-    """`check` asks the platforms only; no question is answered."""
-
-    def respond(self, text: str, *, conversation_id: str, lang_hint: str | None) -> Any:
-        raise NotImplementedError
 
 
 def add_parser(subparsers: Any) -> None:
@@ -72,18 +64,25 @@ def run(options: argparse.Namespace, environ: Mapping[str, str], data: Path, *, 
 
 
 async def _check(settings: ChannelSettings, *, is_offline: bool, out: TextIO) -> int:
+    from web.messaging.hub import Hub
+    from web.messaging.report import health, tally
+    from web.messaging.watch import AccountState, read_states
+
     n_problems = 0
     if not settings.accounts and not settings.incomplete:
         print("No account is set. The settings of a platform: guitu channels check --settings", file=out)
         return FAILED
-    service = None
+    hub = None
+    states: dict[tuple[str, str], AccountState] = {}
     if not is_offline and settings.accounts:
-        service = ChannelService(settings, _NoAnswers())
-        await service.open_only()
+        hub = Hub(settings)
+        await hub.open()
+        states = await hub.database.run(read_states)
     try:
         for account in settings.accounts:
             adapter = ADAPTERS[account.platform]
-            complaints = [] if service is None else await service.health(account)
+            state = states.get((account.platform, account.name), AccountState())
+            complaints = [] if hub is None else [*await health(hub, account), *state.complaints(time.time())]
             n_problems += len(complaints)
             print(f"{adapter.title}, account {account.name}: {'to mend' if complaints else 'ok'}", file=out)
             print(f"  URL to enter: {settings.public_url}{account.path}", file=out)
@@ -91,11 +90,13 @@ async def _check(settings: ChannelSettings, *, is_offline: bool, out: TextIO) ->
                 print(f"  {line}", file=out)
             for complaint in complaints:
                 print(f"  ! {complaint}", file=out)
-            if service is not None:
-                print(f"  {await service.database.run(lambda c, a=account: _tally(c, a))}", file=out)  # type: ignore[misc]
+            if hub is not None:
+                print(f"  {state.told()}", file=out)
+                counts = await hub.database.run(functools.partial(tally, account=account, state=state))
+                print(f"  {counts}", file=out)
     finally:
-        if service is not None:
-            await service.close_only()
+        if hub is not None:
+            await hub.close()
     if not settings.public_url.startswith("https://"):
         n_problems += 1
         print(f"! GUITU_PUBLIC_URL is {settings.public_url}: platforms deliver to https:// only", file=out)
@@ -108,34 +109,9 @@ async def _check(settings: ChannelSettings, *, is_offline: bool, out: TextIO) ->
     return FAILED if n_problems else DONE
 
 
-def _tally(connection: Connection, account: Account) -> str:
-    """What the operator has to know of an account: what waits, and what did not arrive."""
-    mine = outbox.c.channel == account.platform, outbox.c.account == account.name
-    rows = connection.execute(select(outbox.c.state, func.count()).where(*mine).group_by(outbox.c.state)).all()
-    counts: dict[str, int] = {row[0]: row[1] for row in rows}
-    open_query = select(func.count()).where(
-        events.c.channel == account.platform,
-        events.c.account == account.name,
-        events.c.state.in_(("new", "leased")),
-    )
-    n_open = connection.execute(open_query).scalar()
-    done = counts.get("sent", 0) + counts.get("handed", 0) + counts.get("moved", 0)
-    waiting = counts.get("pending", 0) + counts.get("sending", 0)
-    given_up = counts.get("refused", 0) + counts.get("gave_up", 0)
-    found = f"to answer {n_open}, waiting {waiting}, sent {done}, held for the person {counts.get('held', 0)}"
-    if not given_up:
-        return found
-    codes = connection.execute(
-        select(outbox.c.code, func.count())
-        .where(*mine, outbox.c.state.in_(("refused", "gave_up")))
-        .group_by(outbox.c.code)
-        .order_by(func.count().desc())
-        .limit(3)
-    ).all()
-    return f"{found}, given up {given_up} ({'; '.join(f'{code}: {count}' for code, count in codes)})"
-
-
 def _simulate(settings: ChannelSettings, options: argparse.Namespace, *, out: TextIO) -> int:
+    import httpx
+
     adapter = ADAPTERS[options.platform]
     account = _pick(settings, adapter, options.account)
     now = time.time()
@@ -206,7 +182,11 @@ def _show_stored(
     out: TextIO,
 ) -> int:
     """The answer as it stands in the outbox: nothing is sent to the person of a simulation."""
-    query = dict(httpx.URL(f"http://x{sample.path}").params)
+    from web.database import Database
+    from web.messaging.report import find_answer
+    from web.vault import open_vault
+
+    query = dict(parse_qsl(urlsplit(sample.path).query, keep_blank_values=True))
     headers = {name.lower(): value for name, value in sample.headers.items()}
     url = settings.public_url + sample.path
     req = RawRequest(sample.method, url, query, headers, sample.body, time.time())

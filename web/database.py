@@ -170,6 +170,16 @@ pages = Table(
     Index(None, "conversation"),
     Index(None, "created_at"),
 )
+deliveries = Table(
+    "delivery",
+    metadata,
+    Column("channel", String(32), primary_key=True),
+    Column("account", String(64), primary_key=True),
+    Column("accepted_at", Float, nullable=False),
+    Column("rejected_at", Float, nullable=False),
+    Column("n_rejected", Integer, nullable=False),
+    Column("n_rejected_since", Integer, nullable=False),
+)
 facts = Table(
     "fact",
     metadata,

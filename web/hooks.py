@@ -11,6 +11,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from fastapi import APIRouter, FastAPI, Request
@@ -18,11 +19,14 @@ from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
-from web.channels.accounts import ChannelSettings
+from web.channels.accounts import ChannelSettings, log_accounts
 from web.channels.base import HookResponse, RawRequest
 from web.channels.bodies import MAX_BODY_BYTES
 from web.channels.errors import BodyTooLargeError, PayloadError, SignatureError, StoreError
-from web.delivery import LEASE_S, ChannelService, OfferChecker, Responder, log_accounts
+
+if TYPE_CHECKING:
+    from web.messaging.composing import OfferChecker, Responder
+    from web.messaging.service import ChannelService
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +48,8 @@ async def hook(request: Request, channel: str, account: str) -> Response:
         return PlainTextResponse("", 404)
     adapter, settings = found
     try:
-        raw = await _read(request, service.settings.public_url, received_at)
-        response = await service.deliver(adapter, settings, raw, is_gone=request.is_disconnected)
+        raw = await _read(request, service.hub.settings.public_url, received_at)
+        response = await service.intake.deliver(adapter, settings, raw, is_gone=request.is_disconnected)
     except BodyTooLargeError:
         response = HookResponse(413)
     except PayloadError:
@@ -62,8 +66,8 @@ async def hook(request: Request, channel: str, account: str) -> Response:
         # message.
         logger.error("%s: a delivery failed: %s", settings.path, type(error).__name__, exc_info=_is_debug())
         response = HookResponse(503, headers=_REPEAT_LATER)
-    service.counts[f"http_{response.status}"] += 1
-    written = BackgroundTask(service.confirm, response.answers) if response.answers is not None else None
+    service.hub.counts[f"http_{response.status}"] += 1
+    written = BackgroundTask(service.passive.confirm, response.answers) if response.answers is not None else None
     return Response(
         response.body,
         background=written,
@@ -79,7 +83,7 @@ async def answer_page(request: Request, token: str) -> Response:
     service: ChannelService | None = getattr(request.app.state, "channels", None)
     page = None
     if service is not None and 16 <= len(token) <= 64:
-        page = await service.database.run(lambda c: service.page_store.read(c, token))
+        page = await service.read_page(token)
     headers = {
         "Cache-Control": "no-store",
         "Referrer-Policy": "no-referrer",
@@ -139,8 +143,7 @@ async def channels_lifespan(
     responder: Responder,
     *,
     offer_checker: OfferChecker | None = None,
-    lease_s: float = LEASE_S,
-) -> AsyncIterator[ChannelService]:
+) -> AsyncIterator[None]:
     """Runs the messaging platforms for as long as the application lives; for use in its lifespan.
 
     Without any account nothing is opened and every webhook answers 404.
@@ -150,14 +153,17 @@ async def channels_lifespan(
         start.
     """
     log_accounts(settings)
-    service = ChannelService(settings, responder, offer_checker=offer_checker, lease_s=lease_s)
     if not settings.accounts:
-        yield service
+        yield
         return
+    # The database and its kin take a while to load, and only here are they needed.
+    from web.messaging.service import ChannelService
+
+    service = ChannelService(settings, responder, offer_checker=offer_checker)
     await service.start()
     app.state.channels = service
     try:
-        yield service
+        yield
     finally:
         await service.stop()
         app.state.channels = None

@@ -43,8 +43,7 @@ class Metrics:
         lines = []
         with self._lock:
             for (name, labels), n in sorted(self._counts.items()):
-                inner = ",".join(f'{key}="{_escaped(value)}"' for key, value in labels)
-                lines.append(f"guitu_{name}_total{{{inner}}} {n}")
+                lines.append(sample(f"{name}_total", n, **dict(labels)))
             for name, buckets in sorted(self._buckets.items()):
                 below = 0
                 for bound in (*_BUCKETS_S, float("inf")):
@@ -54,6 +53,12 @@ class Metrics:
                 lines.append(f"guitu_{name}_seconds_sum {self._sums[name]:.6f}")
                 lines.append(f"guitu_{name}_seconds_count {below}")
         return "\n".join(lines) + "\n"
+
+
+def sample(name: str, value: float, **labels: str) -> str:
+    """One line of the text format: `guitu_<name>` with its labels."""
+    inner = ",".join(f'{key}="{_escaped(label)}"' for key, label in labels.items())
+    return f"guitu_{name}{{{inner}}} {value}"
 
 
 def _escaped(value: str) -> str:

@@ -7,7 +7,6 @@ import json
 import threading
 from pathlib import Path
 
-from bot.redact import hotline_digits, redact
 from web.service import Service
 
 
@@ -28,6 +27,9 @@ class QuestionLog:
         """One line: the time, `fields`, and `text` with personal data replaced."""
         if self._path is None:
             return
+        # Its telephone numbering plans take a while to load, and the log is off in most places.
+        from bot.redact import hotline_digits, redact
+
         line = {
             "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             "event": event,

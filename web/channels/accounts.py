@@ -5,7 +5,9 @@ GUITU_CHANNEL_<PLATFORM>_<ACCOUNT>_<NAME>.
 from __future__ import annotations
 
 import difflib
+import logging
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,8 @@ from urllib.parse import urlsplit
 from web.channels.base import Account, ChannelAdapter, Setting
 from web.channels.errors import ChannelSettingsError
 from web.channels.registry import ADAPTERS
+
+logger = logging.getLogger(__name__)
 
 PREFIX = "GUITU_CHANNEL_"
 PREVIOUS = "_PREVIOUS"
@@ -50,6 +54,8 @@ class ChannelSettings:
     # Threads that compute answers. The model saturates the cores by itself; more only wait.
     n_answer_threads: int = 2
     n_send_tasks: int = 16
+    # How long work is another worker's without a sign of life.
+    lease_s: float = 60.0
 
 
 def env_platform(adapter: ChannelAdapter) -> str:
@@ -143,6 +149,24 @@ def _check_value(adapter: ChannelAdapter, full_name: str, name: str, value: str)
     complaint = problem(value) if problem else None
     if complaint:
         raise ChannelSettingsError(f"{full_name} {complaint}")
+
+
+def log_accounts(settings: ChannelSettings) -> None:
+    """Says which accounts are on, and which platforms are not routed and why. No value is ever written."""
+    by_platform = Counter(account.platform for account in settings.accounts)
+    for account in settings.accounts:
+        logger.info("%s is on: %s", account.path, ADAPTERS[account.platform].title)
+    for one in settings.incomplete:
+        why = "; ".join([f"set {name}" for name in one.missing] + list(one.problems))
+        logger.error("/hooks/%s/%s is NOT routed: %s", one.platform, one.name, why)
+    for adapter in ADAPTERS.values():
+        if not by_platform[adapter.name] and not any(one.platform == adapter.name for one in settings.incomplete):
+            needed = ", ".join(setting_name(adapter, "<account>", one.name) for one in adapter.settings if one.required)
+            logger.info(
+                "%s is not routed: no account; set %s",
+                adapter.title,
+                needed.replace("<ACCOUNT>", "<account>"),
+            )
 
 
 def settings_table() -> str:

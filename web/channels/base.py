@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
-
-import httpx
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from web.channels.errors import SignatureError
+
+if TYPE_CHECKING:
+    import httpx
 
 Kind = Literal[
     "text",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
-
-import httpx
+from typing import TYPE_CHECKING
 
 from web.channels.base import Sent
+
+# The adapters are imported always, httpx only where a call is made.
+if TYPE_CHECKING:
+    import httpx
 
 MAX_MEDIA_BYTES = 8 * 1024 * 1024
 MAX_RETRY_AFTER_S = 6 * 3600.0
@@ -28,6 +30,8 @@ async def post(
     A connection that was never made has surely not delivered (`retry`); one that broke later may have
     (`unknown`).
     """
+    import httpx
+
     try:
         return await http.post(url, content=content, data=data, headers=headers, auth=auth or httpx.USE_CLIENT_DEFAULT)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
@@ -79,23 +83,47 @@ def body_of(response: httpx.Response) -> dict[str, object]:
 
 
 async def fetch(
-    http: httpx.AsyncClient, url: str, *, hosts: tuple[str, ...], headers: Mapping[str, str] | None = None
+    http: httpx.AsyncClient,
+    url: str,
+    *,
+    hosts: tuple[str, ...],
+    headers: Mapping[str, str] | None = None,
+    auth: tuple[str, str] | None = None,
+    redirect_hosts: tuple[str, ...] = (),
 ) -> bytes | None:
-    """A file from one of the platform's hosts (or their subdomains), without redirects, up to a size."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    is_ours = any(host == allowed or host.endswith("." + allowed) for allowed in hosts)
-    if parts.scheme not in ("http", "https") or not is_ours:
-        return None
+    """A file from one of the platform's hosts (or their subdomains), up to a size.
+
+    No redirect is followed but one to `redirect_hosts`, which are not shown `headers` and `auth`.
+    """
+    import httpx
+
     try:
-        async with http.stream("GET", url, headers=headers, follow_redirects=False) as response:
-            if response.status_code != 200:
+        target = httpx.URL(url)
+        for allowed in (hosts, redirect_hosts):
+            if not _is_at(target, allowed):
                 return None
-            found = bytearray()
-            async for chunk in response.aiter_bytes():
-                found += chunk
-                if len(found) > MAX_MEDIA_BYTES:
-                    return None
-            return bytes(found)
-    except httpx.HTTPError:
+            async with http.stream(
+                "GET", target, headers=headers, auth=auth or httpx.USE_CLIENT_DEFAULT, follow_redirects=False
+            ) as response:
+                if response.has_redirect_location:
+                    target, headers, auth = target.join(response.headers["location"]), None, None
+                    continue
+                return await _read(response) if response.status_code == 200 else None
+    except (httpx.HTTPError, httpx.InvalidURL):
         return None
+    return None
+
+
+def _is_at(url: httpx.URL, hosts: tuple[str, ...]) -> bool:
+    is_known = any(url.host == host or url.host.endswith("." + host) for host in hosts)
+    return url.scheme in ("http", "https") and is_known
+
+
+async def _read(response: httpx.Response) -> bytes | None:
+    """The body; None where it is too large."""
+    found = bytearray()
+    async for chunk in response.aiter_bytes():
+        found += chunk
+        if len(found) > MAX_MEDIA_BYTES:
+            return None
+    return bytes(found)

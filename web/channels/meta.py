@@ -4,13 +4,16 @@ API.
 
 from __future__ import annotations
 
-import httpx
+from typing import TYPE_CHECKING
 
 from web.channels.base import Account, HookResponse, RawRequest, SendContext, Sent, Setting
 from web.channels.bodies import compact_json, string
 from web.channels.errors import SignatureError
 from web.channels.http import body_of, by_status, post, retry_after_s
 from web.signatures import any_same, hmac_sha256_hex
+
+if TYPE_CHECKING:
+    import httpx
 
 META_SETTINGS = (
     Setting("APP_SECRET", "App secret (App settings → Basic)", secret=True, rotates=True),

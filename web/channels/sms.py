@@ -1,6 +1,7 @@
 """SMS by Twilio.
 
 Sources: twilio.com `docs/usage/security`, `docs/usage/api-security-reference-guide/webhook` (October 2026),
+`docs/messaging/api/media-resource` (September 2026; basic authentication, then a redirect to mms.twiliocdn.com),
 errors 57012 and 14109; read November 2026. The signature follows the vectors of Twilio's own library.
 """
 
@@ -146,9 +147,19 @@ class Sms(Platform):
         return Sent("ok", provider_id=string(found, "sid"))
 
     async def fetch_media(self, ref: MediaRef, ctx: SendContext) -> bytes | None:
-        # Twilio redirects media to its store; without following there is nothing to read, so only direct
-        # files work.
-        return await fetch(ctx.http, ref.url, hosts=self.media_hosts(ctx.account, "api.twilio.com", "twiliocdn.com"))
+        sid = ctx.account.get("ACCOUNT_SID")
+        # The auth token goes to the files of our own account and nowhere else.
+        ours = tuple(f"{api}/2010-04-01/Accounts/{sid}/" for api in (self.api_url, self.base(ctx.account)))
+        if not ref.url.startswith(ours):
+            return None
+        # Twilio answers with the address of its store, which is good for four hours and needs no token.
+        return await fetch(
+            ctx.http,
+            ref.url,
+            hosts=self.media_hosts(ctx.account, "api.twilio.com"),
+            auth=(sid, ctx.account.get("AUTH_TOKEN")),
+            redirect_hosts=("twiliocdn.com",),
+        )
 
     def simulated_sender(self) -> str:
         return "+0"

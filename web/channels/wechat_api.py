@@ -5,14 +5,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Protocol
-
-import httpx
+from typing import TYPE_CHECKING, Protocol
 
 from web.channels.base import AccessToken, SendContext, Sent
 from web.channels.bodies import string
 from web.channels.errors import TokenError
 from web.channels.http import body_of, by_status, post
+
+if TYPE_CHECKING:
+    import httpx
 
 # 40001, 40014: not valid; 42001: ended.
 _TOKEN_ERRORS = frozenset({40001, 40014, 42001})

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,11 @@ from fastapi import FastAPI
 from bot.types import Answer
 from tests.web.channels.support import FakeResponder
 from web.channels.accounts import read_channel_settings
-from web.delivery import ChannelService
 from web.hooks import channels_lifespan, install_channels
+from web.messaging.answering import Answering
+from web.messaging.intake import Intake
+from web.messaging.passive import Passive
+from web.messaging.sending import Sending
 
 KILL_POINTS = ("after-commit", "after-answer", "after-handed", "before-send", "during-send")
 
@@ -51,46 +55,45 @@ def die(data: Path) -> None:
 
 def set_trap(point: str, data: Path) -> None:
     """Replaces the step at a point by one that dies."""
-    service = ChannelService
 
-    def after(name: str) -> None:
-        original = getattr(service, name)
+    def after(part: type, name: str) -> None:
+        original = getattr(part, name)
 
-        async def step(self: ChannelService, *args: Any, **kwargs: Any) -> Any:
+        async def step(self: Any, *args: Any, **kwargs: Any) -> Any:
             result = await original(self, *args, **kwargs)
             die(data)
             return result
 
-        setattr(service, name, step)
+        setattr(part, name, step)
 
     match point:
         case "after-commit":
-            after("_store")
+            after(Intake, "_store")
         case "after-answer":
-            after("_store_reply")
+            after(Answering, "_store")
         case "after-handed":
-            after("_wait")
+            after(Passive, "_wait")
         case "during-send":
-            after("_try_send")
+            after(Sending, "_try_send")
         case "before-send":
-            original = service._try_send
+            original = Sending._try_send
 
-            async def send(self: ChannelService, *args: Any) -> Any:
+            async def send(self: Sending, *args: Any) -> Any:
                 die(data)
                 return await original(self, *args)
 
-            service._try_send = send  # type: ignore[method-assign]
+            Sending._try_send = send  # type: ignore[method-assign]
 
 
 def make_app(data: Path) -> FastAPI:
     """The application with the settings of the environment."""
-    settings = read_channel_settings({k: v for k, v in os.environ.items() if k.startswith("GUITU_")}, data=data)
+    environ = {name: value for name, value in os.environ.items() if name.startswith("GUITU_")}
+    settings = replace(read_channel_settings(environ, data=data), lease_s=float(os.environ.get("LEASE_S", "2")))
     responder = ThinkingResponder(float(os.environ.get("THINK_S", "0")), data / "asked.log")
-    lease_s = float(os.environ.get("LEASE_S", "2"))
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with channels_lifespan(app, settings, responder, lease_s=lease_s):
+        async with channels_lifespan(app, settings, responder):
             yield
 
     app = FastAPI(redirect_slashes=False, lifespan=lifespan)

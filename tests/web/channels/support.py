@@ -12,7 +12,7 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,12 @@ from fastapi import FastAPI
 from bot.types import Answer, Citation, Contact, QuotedSentence
 from retrieval.types import Source
 from web.channels.accounts import ChannelSettings, read_channel_settings
-from web.channels.base import Account, SampleRequest
+from web.channels.base import Account, Outbound, SampleRequest
 from web.channels.registry import ADAPTERS
-from web.delivery import ChannelService, OfferChecker
 from web.hooks import install_channels
+from web.messaging.composing import OfferChecker
+from web.messaging.service import ChannelService
+from web.render import say
 
 PUBLIC_URL = "https://guitu.example.org"
 CORP = "wx5823bf96d3bd56c7"
@@ -185,6 +187,17 @@ class FakeResponder:
         return make_answer(f"答：{text}")
 
 
+class FakeOfferChecker:
+    """Finds every offer false, and keeps what it was shown."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str | None, bytes | None]] = []
+
+    def check_offer(self, text: str | None, image: bytes | None, *, lang_hint: str | None) -> Outbound:
+        self.seen.append((text, image))
+        return say("高风险：要求先垫付。", "zh-Hans")
+
+
 @dataclass
 class Accepted:
     """A message that a stand-in took."""
@@ -204,6 +217,7 @@ class StandIn:
     `ok`; `429` (with `retry_after`); `500`; `refuse` (connection refused); `hang` (nothing arrives,
     time-out); `lost` (the message is taken, its answer is lost); `token` (the access token is refused);
     `window` (closed); `markup` (Telegram cannot parse); `bad` (refused for good).
+    `pictures` by path, and where those of `moved` lie; `shown` is the authorisation that each address got.
     """
 
     plan: deque[str] = field(default_factory=deque)
@@ -219,6 +233,8 @@ class StandIn:
     kf_page: int = 1000
     delay_s: float = 0.0
     pictures: dict[str, bytes] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)
+    shown: dict[str, str] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -246,6 +262,9 @@ class StandIn:
         parts = urlsplit(url)
         path, query = parts.path, parse_qs(parts.query)
         self.calls[path] += 1
+        self.shown[url] = headers.get("authorization", "")
+        if path in self.moved:
+            return 307, {"location": self.moved[path]}, b""
         if path in self.pictures:
             return 200, {}, self.pictures[path]
         if "stable_token" in path or "gettoken" in path:
@@ -499,13 +518,13 @@ class Running:
         deadline = time.monotonic() + within_s
         while not claim():
             assert time.monotonic() < deadline, (
-                f"did not come true in time: {what} {self.stand_in.calls} {self.service.counts}"
+                f"did not come true in time: {what} {self.stand_in.calls} {self.service.hub.counts}"
             )
             await asyncio.sleep(0.02)
 
     def rows(self, columns: str = "state, mode, code", table: str = "outbox") -> list[tuple[Any, ...]]:
         """Rows of a table, in order."""
-        with self.service.database.engine.begin() as connection:
+        with self.service.hub.database.engine.begin() as connection:
             return [tuple(row) for row in connection.exec_driver_sql(f"SELECT {columns} FROM {table} ORDER BY id")]
 
     def states(self) -> list[str]:
@@ -528,16 +547,14 @@ async def running(
     environ = environment(*platforms, more=more)
     if database_url:
         environ |= {"GUITU_DATABASE_URL": database_url}
-    settings = read_channel_settings(environ, data=data)
+    settings = replace(read_channel_settings(environ, data=data), lease_s=lease_s)
     stand_in = stand_in or StandIn()
     responder = responder or FakeResponder()
     clock = clock or Clock()
     app = FastAPI(redirect_slashes=False)
     install_channels(app)
     async with httpx.AsyncClient(transport=stand_in.transport(), timeout=2.0) as http:
-        service = ChannelService(
-            settings, responder, http=http, lease_s=lease_s, offer_checker=offer_checker, clock=clock
-        )
+        service = ChannelService(settings, responder, http=http, offer_checker=offer_checker, clock=clock)
         await service.start()
         app.state.channels = service
         transport = httpx.ASGITransport(app, raise_app_exceptions=True)

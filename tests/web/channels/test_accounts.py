@@ -15,10 +15,9 @@ import pytest
 from tests.web.channels.processes import ServerProcess
 from tests.web.channels.support import PLATFORMS, SECRETS, StandIn, environment
 from web import channels_cli
-from web.channels.accounts import read_channel_settings, settings_table
+from web.channels.accounts import log_accounts, read_channel_settings, settings_table
 from web.channels.errors import ChannelSettingsError
 from web.channels.registry import ADAPTERS
-from web.delivery import log_accounts
 
 
 def test_every_platform_is_read(tmp_path: Path) -> None:

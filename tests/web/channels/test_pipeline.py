@@ -72,7 +72,7 @@ async def test_a_late_repeat_is_not_answered_again(tmp_path: Path, database_url:
         await run.deliver(sample)
         await run.until(lambda: run.states() == ["sent"])
         clock.added_s = days * 86_400
-        await run.service._reconcile_round()
+        await run.service.upkeep.reconcile()
         assert (await run.deliver(sample)).status_code == 200
         await asyncio.sleep(0.2)
         assert len(run.stand_in.accepted) == 1
@@ -107,7 +107,7 @@ async def test_a_misbehaving_platform_gets_the_answer_once(
         run.stand_in.plan.append(act)
         if platform == "generic":
             # Nobody takes the body: the answer has to go to the callback.
-            run.service._has_waiter = lambda event_id: False  # type: ignore[method-assign]
+            run.service.passive.has_waiter = lambda event_id: False  # type: ignore[method-assign]
             sample = run.sample("generic", "sleep 0.1")
             task = asyncio.create_task(run.deliver(sample))
             await run.until(lambda: len(run.rows("id", "event")) == 1)
@@ -246,7 +246,7 @@ async def test_forgetting(tmp_path: Path, database_url: str) -> None:
         await run.say("telegram", "清除", message_id="2", sender="5")
         await run.until(lambda: run.rows("body", "event") == [(None,), (None,)])
         assert run.rows("payload, provider_id") == [(None, "")]
-        with run.service.database.engine.begin() as connection:
+        with run.service.hub.database.engine.begin() as connection:
             assert connection.exec_driver_sql("SELECT count(*) FROM conversation").scalar() == 0
             assert connection.exec_driver_sql("SELECT count(*) FROM page").scalar() == 0
         assert len(run.stand_in.accepted) == 1  # nothing more is sent

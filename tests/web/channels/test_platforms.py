@@ -7,16 +7,20 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
 
-from tests.web.channels.support import Running, running
+from tests.web.channels.support import FakeOfferChecker, Running, running
 from tests.web.channels.test_hostile import account_of, signed
-from web.channels.base import Inbound, RawRequest
+from web.channels.base import Inbound, RawRequest, SampleRequest
+from web.channels.http import MAX_MEDIA_BYTES
 from web.channels.registry import ADAPTERS
+from web.channels.sms import signature as twilio_signature
 
 pytestmark = pytest.mark.anyio
 
@@ -239,3 +243,93 @@ async def test_generic_without_a_callback_asks_to_come_again(tmp_path: Path, mon
         second = await run.deliver(sample)
         assert second.status_code == 200
         assert run.responder.asked == ["sleep 0.8"]
+
+
+MEDIA = "/2010-04-01/Accounts/AC0/Messages/MM1/Media/ME1"
+STORE = "https://mms.twiliocdn.com/AC0/1?Expires=1"
+PICTURE = b"\xff\xd8picture"
+
+
+def mms(run: Running, url: str) -> SampleRequest:
+    """A picture by MMS, signed as Twilio does."""
+    account = run.account("sms")
+    params = [("Body", ""), ("From", "+15550001"), ("MediaContentType0", "image/jpeg"), ("MediaUrl0", url)]
+    params += [("MessageSid", "MM1"), ("NumMedia", "1")]
+    public_url = account.get("_PUBLIC_URL") + account.path
+    headers = {
+        "content-type": "application/x-www-form-urlencoded",
+        "x-twilio-signature": twilio_signature(account.get("AUTH_TOKEN"), public_url, params),
+    }
+    return SampleRequest("POST", account.path, headers, urlencode(params).encode())
+
+
+@pytest.mark.parametrize("api", ["https://stand-in.example", "https://api.twilio.com"])
+async def test_a_picture_by_mms_goes_to_the_offer_check(tmp_path: Path, api: str) -> None:
+    checker = FakeOfferChecker()
+    async with running(tmp_path, "sms", offer_checker=checker) as run:
+        run.stand_in.moved[MEDIA] = STORE
+        run.stand_in.pictures["/AC0/1"] = PICTURE
+        await run.deliver(mms(run, api + MEDIA))
+        await run.until(lambda: run.states() == ["sent"])
+        assert checker.seen == [(None, PICTURE)]
+        assert "高风险" in run.stand_in.texts[0]
+        # The store is not shown the token.
+        assert run.stand_in.shown[api + MEDIA] == "Basic " + b64encode(b"AC0:12345").decode()
+        assert run.stand_in.shown[STORE] == ""
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("https://evil.example" + MEDIA, id="foreign-host"),
+        pytest.param("https://api.twilio.com.evil.example" + MEDIA, id="host-that-begins-alike"),
+        pytest.param("http://api.twilio.com" + MEDIA, id="not-encrypted"),
+        pytest.param("https://api.twilio.com:444" + MEDIA, id="other-port"),
+        pytest.param("https://api.twilio.com" + MEDIA.replace("AC0", "AC1"), id="other-account"),
+        pytest.param("https://mms.twiliocdn.com" + MEDIA, id="store-at-once"),
+        pytest.param("", id="no-address"),
+    ],
+)
+async def test_no_token_goes_to_a_foreign_address(tmp_path: Path, url: str) -> None:
+    checker = FakeOfferChecker()
+    async with running(tmp_path, "sms", offer_checker=checker) as run:
+        run.stand_in.pictures[MEDIA] = run.stand_in.pictures[MEDIA.replace("AC0", "AC1")] = PICTURE
+        await run.deliver(mms(run, url))
+        await run.until(lambda: run.states() == ["sent"])
+        assert checker.seen == []
+        assert [one for one in run.stand_in.shown if "/Media/" in one] == []
+
+
+@pytest.mark.parametrize(
+    ("store", "again"),
+    [
+        pytest.param("https://evil.example/AC0/1", "", id="foreign"),
+        pytest.param("file:///etc/passwd", "", id="no-web-address"),
+        pytest.param("http://[", "", id="no-address"),
+        pytest.param(STORE, "https://evil.example/AC0/2", id="foreign-at-the-second-step"),
+        pytest.param(STORE, "https://mms.twiliocdn.com/AC0/2", id="too-many-steps"),
+    ],
+)
+async def test_redirects_of_media_end_at_the_store(tmp_path: Path, store: str, again: str) -> None:
+    checker = FakeOfferChecker()
+    async with running(tmp_path, "sms", offer_checker=checker) as run:
+        run.stand_in.moved[MEDIA] = store
+        run.stand_in.pictures["/AC0/1"] = run.stand_in.pictures["/AC0/2"] = PICTURE
+        if again:
+            run.stand_in.moved["/AC0/1"] = again
+        await run.deliver(mms(run, "https://api.twilio.com" + MEDIA))
+        await run.until(lambda: run.states() == ["sent"])
+        assert checker.seen == []
+        assert run.stand_in.calls["/AC0/1"] == (1 if again else 0)
+        assert run.stand_in.calls["/AC0/2"] == 0
+
+
+@pytest.mark.parametrize(("n_more", "is_seen"), [(0, True), (1, False)])
+async def test_media_have_a_largest_size(tmp_path: Path, n_more: int, is_seen: bool) -> None:
+    checker = FakeOfferChecker()
+    async with running(tmp_path, "sms", offer_checker=checker) as run:
+        run.stand_in.moved[MEDIA] = STORE
+        run.stand_in.pictures["/AC0/1"] = b"x" * (MAX_MEDIA_BYTES + n_more)
+        await run.deliver(mms(run, "https://api.twilio.com" + MEDIA))
+        await run.until(lambda: run.states() == ["sent"])
+        assert bool(checker.seen) is is_seen

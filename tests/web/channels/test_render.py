@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot.types import Answer
+from retrieval import LANGUAGES
 from tests.web.channels.support import HOTLINE, PUBLIC_URL, make_answer
 from web.answer_page import write_page
 from web.channels.base import Caps, Inbound, Outbound, Unit
@@ -18,31 +19,6 @@ from web.channels.registry import ADAPTERS
 from web.render import answer_outbound, cut, measure, render_parts, say
 
 LONG = "我在妙瓦底👨‍👩‍👧‍👦被困了，护照也被收走，请问现在怎么办才能回家？家里人还在等我的消息。"
-# The languages of the corpus.
-LANGUAGES = [
-    "zh-Hans",
-    "zh-Hant",
-    "en",
-    "vi",
-    "th",
-    "id",
-    "ms",
-    "my",
-    "km",
-    "lo",
-    "ja",
-    "ko",
-    "tl",
-    "hi",
-    "bn",
-    "pt",
-    "sw",
-    "am",
-    "ne",
-    "si",
-    "ur",
-    "ru",
-]
 TO = Inbound("x", "main", "1", "c", "s", "text")
 
 

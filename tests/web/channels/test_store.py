@@ -106,7 +106,7 @@ async def test_nothing_of_a_person_is_readable_in_the_database(tmp_path: Path) -
         await run.say("telegram", "我的秘密问题", message_id="1", sender="77123456")
         await run.say("whatsapp", "我的秘密问题", message_id="wamid.secret", sender="8613912345678")
         await run.until(lambda: run.states() == ["sent"] * 2)
-        with run.service.database.engine.begin() as connection:
+        with run.service.hub.database.engine.begin() as connection:
             for table in metadata.tables:
                 for row in connection.exec_driver_sql(f"SELECT * FROM {table}"):
                     text = repr(tuple(row))
@@ -123,11 +123,11 @@ async def test_bodies_go_after_a_week_and_keys_after_a_month(tmp_path: Path, dat
         await run.say("telegram", "问")
         await run.until(lambda: run.states() == ["sent"])
         clock.added_s = 8 * 86_400
-        await run.service._reconcile_round()
+        await run.service.upkeep.reconcile()
         assert run.rows("body", "event") == [(None,)]
         assert run.rows("payload") == [(None,)]
         clock.added_s = 31 * 86_400
-        await run.service._reconcile_round()
+        await run.service.upkeep.reconcile()
         assert run.rows("id", "event") == []
         assert run.rows("id") == []
 
@@ -136,13 +136,13 @@ async def test_a_dead_workers_message_is_taken_over(tmp_path: Path, database_url
     """Another machine leased it and died: its lease ends, and the answer comes all the same."""
     clock = Clock()
     async with running(tmp_path, "line", database_url=database_url, clock=clock) as run:
-        run.service._answering.update(range(-100, 0))  # too busy to take it at once
+        run.service.answering.running.update(range(-100, 0))  # too busy to take it at once
         await run.say("line", "问")
-        with run.service.database.engine.begin() as connection:
+        with run.service.hub.database.engine.begin() as connection:
             connection.exec_driver_sql(
                 f"UPDATE event SET state = 'leased', lease_owner = 'dead', tries = 1, lease_until = {time.time() + 50}"
             )
-        run.service._answering.clear()
+        run.service.answering.running.clear()
         await asyncio.sleep(1.2)
         assert run.stand_in.accepted == []
         clock.added_s = 60.0

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 
 from tests.bench.channels_load import open_wechat
-from tests.web.channels.support import Running, running
-from web.channels.base import SampleRequest
+from tests.web.channels.support import FakeOfferChecker, Running, running
+from web.channels.base import HookResponse, SampleRequest
 from web.channels.bodies import read_json
 from web.channels.envelope import open_envelope, seal_envelope, sign, write_fields
 from web.channels.wechat import WeChat
-from web.delivery import ChannelService
 
 pytestmark = pytest.mark.anyio
 SHORT_S = 0.8
@@ -28,7 +27,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("web.channels.wechat.BUDGET_S", SHORT_S)
     monkeypatch.setattr(WeChat, "caps", dataclasses.replace(WeChat.caps, passive_budget_s=SHORT_S))
-    monkeypatch.setattr("web.delivery.HOLD_OPEN_S", SHORT_S + 0.1)
+    monkeypatch.setattr("web.messaging.passive.HOLD_OPEN_S", SHORT_S + 0.1)
 
 
 def opened(run: Running, content: bytes) -> str:
@@ -129,7 +128,7 @@ async def test_the_quota_is_counted(tmp_path: Path, short: None) -> None:
     async with running(tmp_path, "wechat", more={"WECHAT_VERIFIED": "true"}) as run:
         await run.say("wechat", "sleep 1.2")
         await run.until(lambda: run.states() == ["sent"])
-        with run.service.database.engine.begin() as connection:
+        with run.service.hub.database.engine.begin() as connection:
             assert connection.exec_driver_sql("SELECT quota_left FROM conversation").scalar() == 4
             connection.exec_driver_sql("UPDATE conversation SET quota_left = 0")
         # Each message of the person fills it again.
@@ -171,7 +170,7 @@ async def test_events(tmp_path: Path) -> None:
     async with running(tmp_path, "wechat") as run:
         assert (await run.deliver(event(run, "VIEW", "https://x"))).content == b"success"
         assert (await run.deliver(event(run, "TEMPLATESENDJOBFINISH"))).content == b"success"
-        assert run.service.counts["unknown"] == 2
+        assert run.service.hub.counts["unknown"] == 2
         clicked = await run.deliver(event(run, "CLICK", "热线怎么打"))
         assert "热线怎么打" in opened(run, clicked.content)
         voice = await run.deliver(event(run, "", MsgType="voice", Recognition="语音问题", MsgId="5"))
@@ -186,22 +185,13 @@ async def test_events(tmp_path: Path) -> None:
 
 
 async def test_pictures_go_to_the_offer_check(tmp_path: Path) -> None:
-    from web.channels.base import Outbound
-    from web.render import say
-
-    class Checker:
-        seen: tuple[str | None, bytes | None] = (None, None)
-
-        def check_offer(self, text: str | None, image: bytes | None, *, lang_hint: str | None) -> Outbound:
-            Checker.seen = (text, image)
-            return say("高风险：要求先垫付。", "zh-Hans")
-
-    async with running(tmp_path, "wechat", offer_checker=Checker()) as run:
+    checker = FakeOfferChecker()
+    async with running(tmp_path, "wechat", offer_checker=checker) as run:
         run.stand_in.pictures["/1.jpg"] = b"\xff\xd8picture"
         url = "http://mmbiz.qpic.cn/1.jpg"
         shown = await run.deliver(event(run, "", MsgType="image", PicUrl=url, MediaId="m", MsgId="1"))
         assert opened(run, shown.content) == "高风险：要求先垫付。"
-        assert Checker.seen == (None, b"\xff\xd8picture")
+        assert checker.seen == [(None, b"\xff\xd8picture")]
         # A host that is not the platform's is never asked.
         bad = await run.deliver(event(run, "", MsgType="image", PicUrl="http://evil.example/1.jpg", MsgId="2"))
         assert "只能读文字" in opened(run, bad.content)
@@ -225,15 +215,15 @@ async def test_plain_mode_works_and_safe_mode_refuses_plain(tmp_path: Path) -> N
 async def test_a_client_that_is_gone_leaves_the_answer_owed(tmp_path: Path, short: None) -> None:
     """The body cannot be written: for a verified account the answer is pushed instead."""
     async with running(tmp_path, "wechat", more={"WECHAT_VERIFIED": "true"}) as run:
-        original = ChannelService.deliver
+        original = run.service.intake.deliver
 
-        async def deliver(self: ChannelService, *args: Any, **kwargs: Any) -> Any:
-            async def is_gone() -> bool:
-                return True
+        async def is_gone() -> bool:
+            return True
 
-            return await original(self, *args, is_gone=is_gone)
+        async def deliver(*args: Any, **kwargs: Any) -> HookResponse:
+            return await original(*args, is_gone=is_gone)
 
-        run.service.deliver = deliver.__get__(run.service)  # type: ignore[method-assign]
+        run.service.intake.deliver = deliver  # type: ignore[method-assign]
         await run.say("wechat", "sleep 0.1")
         await run.until(lambda: run.states() == ["sent"])
         assert len(run.stand_in.accepted) == 1
