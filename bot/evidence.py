@@ -113,7 +113,7 @@ def order_features(query: Query, hits: Sequence[Hit], sentences: Sequence[Scored
         {
             "passage": s.hit.score - top_score,
             "said": s.said_score - top_said,
-            "overlap": s.overlap,
+            "overlap": max(s.overlap, s.asked.share if s.asked else 0.0),
             "asked": s.asked_score - top_asked,
             "context": s.context_overlap,
             "names_missing": float(min(s.n_names_missing, 3)),

@@ -33,6 +33,7 @@ from retrieval import (
     RetrievalError,
     Searcher,
     build_index,
+    detect_language,
     load_embedder,
     load_index,
     read_manifest,
@@ -49,6 +50,7 @@ logger = logging.getLogger(__name__)
 REFRESH_S = 0.25
 # How long to wait after index or model could not be loaded: trying takes seconds that an emergency does not have.
 RETRY_S = 30.0
+WARM_UP_QUESTION = "How do I call for help?"
 Progress = Callable[[str, int, int], None]
 
 
@@ -128,6 +130,8 @@ class Service:
             # Whoever needs the model tries again, and tells what is wrong.
             with contextlib.suppress(RetrievalError):
                 self.embedder()
+            # The detector of languages loads its tables with its first text.
+            detect_language(WARM_UP_QUESTION)
 
         if (self.index_dir / "current").is_file():
             threading.Thread(target=load, name="load-model", daemon=True).start()
@@ -225,7 +229,7 @@ class Service:
         """
         _ = self.contacts, self.answerer
         view = self.view()
-        view.searcher.search("How do I call for help?")
+        view.searcher.search(WARM_UP_QUESTION)
 
     def status(self) -> dict[str, Any]:
         """What `guitu index status` prints."""
