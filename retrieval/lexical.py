@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,11 @@ class TermTable:
             parts = np.split(stored["rows"], np.cumsum(stored["lengths"])[:-1])
             n_rows = int(stored["n_rows"])
         return cls(dict(zip(terms, parts, strict=True)) if terms != [""] else {}, n_rows)
+
+    @property
+    def terms(self) -> Collection[str]:
+        """Every term that a row holds."""
+        return self._rows_of.keys()
 
     def holding(self, term: str) -> NDArray[np.bool_]:
         """Which rows hold `term`: (n_rows,)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -119,6 +119,13 @@ class Searcher:
         return _rows_by_value(np.array([question.language for question in self.index.questions], dtype=np.str_))
 
     @cached_property
+    def _places_named(self) -> NDArray[np.bool_]:
+        """Which sentences name a place."""
+        table = self.index.sentence_terms
+        none = np.zeros(table.n_rows, dtype=bool)
+        return _any_of([none, *(table.holding(term) for term in table.terms if is_place_term(term))])
+
+    @cached_property
     def _row_of(self) -> dict[str, int]:
         return {passage_id: row for row, passage_id in enumerate(self._passage_ids)}
 
@@ -126,15 +133,24 @@ class Searcher:
         """`text` made ready; its language is detected where none is given.
 
         Args:
-            focus: the part of `text` that matters most; its embedding is added to that of the whole.
+            focus: the part of `text` that matters most: its embedding is added to that of the whole, and where it
+                names a place, the question is about that one and not about those that the rest names.
         """
+        language = language or detect_language(text)
         vector = self._embedder.embed_query(text)
-        if focus is not None and focus != text:
-            vector = to_unit_rows((vector + self._embedder.embed_query(focus))[None])[0]
-        return self._query(text, language or detect_language(text), vector)
+        if focus is None or focus == text:
+            return self._query(text, language, vector)
+        vector = to_unit_rows((vector + self._embedder.embed_query(focus))[None])[0]
+        places = {term for term in self._lexicon.entity_terms(focus) if is_place_term(term)}
+        return self._query(text, language, vector, places=places)
 
-    def _query(self, text: str, language: str | None, vector: NDArray[np.float32]) -> Query:
-        found = tuple(dict.fromkeys((*terms(text), *self._lexicon.entity_terms(text))))
+    def _query(
+        self, text: str, language: str | None, vector: NDArray[np.float32], *, places: Collection[str] = ()
+    ) -> Query:
+        entities = self._lexicon.entity_terms(text)
+        if places:
+            entities = [term for term in entities if term in places or not is_place_term(term)]
+        found = tuple(dict.fromkeys((*terms(text), *entities)))
         lexical = self.index.lexical
         unknown = [term for term in found if not lexical.knows(term) and term not in self.index.asked_terms]
         return Query(
@@ -230,6 +246,8 @@ class Searcher:
         named = self.index.passage_terms.shares(dict.fromkeys(names, 1.0))
         headed = {name: self.index.heading_terms.holding(name) for name in names}
         held = {name: self.index.sentence_terms.holding(name) for name in names}
+        places = [held[name] for name in names if is_place_term(name)]
+        elsewhere = self._places_named & ~_any_of(places) if places else np.zeros(len(self._places_named), dtype=bool)
         scored = []
         for hit in hits:
             passage_row = self._row_of[hit.passage.passage_id]
@@ -246,6 +264,7 @@ class Searcher:
                         sentence=sentence,
                         text=text,
                         cosine=float(cosine),
+                        is_elsewhere=bool(elsewhere[row]),
                         said_score=float(said[row]),
                         overlap=float(overlaps[row]),
                         context_overlap=float(contexts[passage_row]),
@@ -364,6 +383,12 @@ class Searcher:
 def _names(of: Iterable[str]) -> set[str]:
     """Those terms that are a place or a number, a year or a hotline, say."""
     return {term for term in of if is_place_term(term) or _NUMBER.fullmatch(term)}
+
+
+def _any_of(rows: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    """Where any of `rows` is true."""
+    found: NDArray[np.bool_] = np.logical_or.reduce(rows)
+    return found
 
 
 def _rows_by_value(values: NDArray[np.str_]) -> list[NDArray[np.int64]]:

@@ -152,7 +152,8 @@ class ScoredSentence:
     there is none), `asked_cosine` how near the two are, `asked_score` the same as a standard score. `overlap` is the
     weighed share of the query's terms that it holds (0..1), `context_overlap` the same for its passage with title and
     heading, `names_overlap` for that context and only the places and numbers that the query names (1 where it names
-    none); `n_names_missing` counts those that stand neither in the sentence nor in its title, heading or known question.
+    none); `n_names_missing` counts those that stand neither in the sentence nor in its title, heading or known question,
+    `is_elsewhere` says that it names a place, and none of those that the query names.
     """
 
     hit: Hit
@@ -163,6 +164,7 @@ class ScoredSentence:
     context_overlap: float
     names_overlap: float
     n_names_missing: int = 0
+    is_elsewhere: bool = False
     said_score: float = 0.0
     asked: Likeness | None = None
     asked_score: float = 0.0
