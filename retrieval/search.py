@@ -33,6 +33,9 @@ _NUMBER = re.compile(r"[0-9]{3,}")
 N_CANDIDATES = 150
 # Sentences with the nearest known questions, whose passages are looked at too.
 N_ASKED = 60
+# Taken off the cosine of known questions in another language than the query's: across languages nearness says less, and
+# of many questions one is always near. Chosen on dev.
+FOREIGN_PENALTY = 0.02
 # Of fewer questions nobody can tell how near is near; they are then held against the sentences.
 MIN_ASKED = 50
 # Added to the score of passages in the reader's own language, in standard deviations of the cosine. Enough to put the
@@ -300,6 +303,9 @@ class Searcher:
         starts, sentence_rows = self._question_starts
         raw = self.index.question_vectors.cosines(query.vector)
         found = raw - language_habits(raw, self._question_language_rows)
+        for language, question_rows in self.question_rows.items():
+            if _kind_of(language) != _kind_of(query.language):
+                found[question_rows] -= FOREIGN_PENALTY
         best = np.maximum.reduceat(found, starts)
         scores = said.copy()
         among = best if len(best) >= MIN_ASKED else self.index.sentence_vectors.cosines(query.vector)
@@ -378,6 +384,11 @@ class Searcher:
             best_asked = [signals.asked.scores[self._sentence_rows[row]].max(initial=0.0) for row in candidates]
             scores += ASKED_WEIGHT * np.array(best_asked, dtype=np.float32)
         return scores + self._language_bonus(query)[chosen]
+
+
+def _kind_of(language: str | None) -> str:
+    """The language without its script: the two scripts of Chinese are one language here."""
+    return (language or "").partition("-")[0]
 
 
 def _names(of: Iterable[str]) -> set[str]:
