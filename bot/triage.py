@@ -10,6 +10,7 @@ from bot.contacts import ContactList, unique
 from bot.emergency import EmergencyCard
 from bot.errors import SignalsError
 from bot.learned import Embed, Judgement, Weights
+from bot.nationalities import likely_nationalities
 from bot.signals import Signals, default_signals
 from bot.texts import text
 from bot.types import Contact, Conversation, Question, Situation
@@ -130,7 +131,7 @@ class Triage:
 
     def surrender_contacts(self, question: Question, contacts: ContactList) -> tuple[Contact, ...]:
         """Where somebody who wants to stop can turn: the police of where they are, then of where they are from."""
-        from_language = emergency.LANGUAGE_NATIONALITIES.get(question.language, ())
+        from_language = likely_nationalities(question.language)
         places = [question.country, question.nationality, *from_language]
         police = [
             contact
