@@ -10,8 +10,9 @@ from dataclasses import replace
 from bot import conversation as conversations
 from bot.compose import compose_quotes
 from bot.contacts import ContactList, unique
-from bot.emergency import LANGUAGE_NATIONALITIES, card_contacts
+from bot.emergency import card_contacts
 from bot.evidence import N_CANDIDATES, Evidence, choose
+from bot.nationalities import likely_nationalities
 from bot.suggestions import Suggestions
 from bot.texts import text
 from bot.triage import Assessment, Triage
@@ -111,7 +112,7 @@ class Answerer:
         """Where to ask: for a person who has not said of what nationality, the language is taken as a hint."""
         country = question.country or assessment.country
         nationality = question.nationality or assessment.nationality
-        hinted = (nationality,) if nationality else LANGUAGE_NATIONALITIES.get(question.language, ())
+        hinted = (nationality,) if nationality else likely_nationalities(question.language)
         found = [
             contact
             for serving in hinted or ((None,) if country else ())

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bot.contacts import ContactList, unique
+from bot.nationalities import likely_nationalities
 from bot.signals import Signals
 from bot.texts import text
 from bot.types import Contact, Situation
@@ -28,31 +29,6 @@ _URGENT_KINDS = ("consular", "embassy")
 _LOCAL_KINDS = ("police", "emergency", "tourist-police", "anti-trafficking", "ambulance", "ngo")
 _RESCUE_KINDS = ("police", "emergency", "ambulance")
 _TEXT_CHANNELS = frozenset({"sms", "telegram", "whatsapp", "wechat", "email", "app", "web"})
-# Whose lines are offered first to readers of a language when nobody has said where they come from: a weak proposal.
-# English, and languages of many countries, propose nothing; Chinese in traditional characters is read in two places.
-LANGUAGE_NATIONALITIES: dict[str, tuple[str, ...]] = {
-    "zh-Hans": ("CN",),
-    "zh-Hant": ("TW", "HK"),
-    "vi": ("VN",),
-    "th": ("TH",),
-    "id": ("ID",),
-    "ms": ("MY",),
-    "my": ("MM",),
-    "km": ("KH",),
-    "lo": ("LA",),
-    "ja": ("JP",),
-    "ko": ("KR",),
-    "tl": ("PH",),
-    "hi": ("IN",),
-    "bn": ("BD",),
-    "ne": ("NP",),
-    "si": ("LK",),
-    "ur": ("PK",),
-    "sw": ("KE", "TZ"),
-    "am": ("ET",),
-    "pt": ("BR",),
-    "ru": ("RU",),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +104,7 @@ def card_contacts(
             the relative is or where the family is: only what works from both is chosen.
         watched: speaking may be unsafe, so channels for text stand first among equals.
     """
-    nationalities = (nationality,) if nationality else LANGUAGE_NATIONALITIES.get(language, ())
+    nationalities = (nationality,) if nationality else likely_nationalities(language)
     homes = nationalities if situation == "family" or not country else ()
     chosen: list[Contact] = []
     if self_harm:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bot.contacts import ContactList
 from bot.offer import OfferChecker, OfferReport
-from bot.offer_set import OFFERS_DIR, LabelledOffer, read_offers
+from bot.offer_set import OFFERS_DIR, SPLITS, LabelledOffer, read_offers
 from bot.signs import SignList
 from retrieval import Lexicon
 
@@ -61,6 +61,17 @@ def offer_report(checker: OfferChecker, offers: Sequence[LabelledOffer]) -> dict
     return {name: measure(group) for name, group in groups.items()}
 
 
+def offer_page(figures: Mapping[str, OfferMeasures]) -> str:
+    """The figures as a table for people."""
+    lines = ["group    scams honest AUROC  precision recall flagged honest-high honest-flagged brier"]
+    lines += [
+        f"{name:8} {m.n_scams:5} {m.n_honest:6} {m.auroc:5.3f} {m.precision:9.3f} {m.recall:6.3f}"
+        f" {m.recall_flagged:7.3f} {m.honest_high_risk:11.3f} {m.honest_flagged:14.3f} {m.brier:5.3f}"
+        for name, m in figures.items()
+    ]
+    return "\n".join(lines)
+
+
 def auroc(positives: Sequence[float], negatives: Sequence[float]) -> float:
     """The chance that a positive scores above a negative, ties counting half; 0 without pairs."""
     pairs = [(p > n) + 0.5 * (p == n) for p in positives for n in negatives]
@@ -78,7 +89,7 @@ def _share(part: float, whole: float) -> float:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the figures of a split."""
     parser = argparse.ArgumentParser(prog="python -m bot.evaluate_offers", description=__doc__)
-    parser.add_argument("--split", choices=("dev", "test"), default="test")
+    parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--offers", type=Path, default=OFFERS_DIR, help="folder of the splits")
     parser.add_argument("--lexicon", type=Path, default=Path("corpus/lexicon.yaml"))
     parser.add_argument("--model", type=Path, help="data folder of the embedding model; without it: patterns alone")
@@ -94,12 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         print(json.dumps({name: asdict(m) for name, m in figures.items()}, indent=1))
         return 0
-    print("group    scams honest AUROC  precision recall flagged honest-high honest-flagged brier")
-    for name, m in figures.items():
-        print(
-            f"{name:8} {m.n_scams:5} {m.n_honest:6} {m.auroc:5.3f} {m.precision:9.3f} {m.recall:6.3f}"
-            f" {m.recall_flagged:7.3f} {m.honest_high_risk:11.3f} {m.honest_flagged:14.3f} {m.brier:5.3f}"
-        )
+    print(offer_page(figures))
     return 0
 
 

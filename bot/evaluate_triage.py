@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from bot.triage import Triage
-from bot.triage_set import EVAL_DIR, JudgedText, read_judged
+from bot.triage_set import EVAL_DIR, SPLITS, JudgedText, read_judged
 from bot.types import SITUATIONS, Conversation, Question, Turn
 from retrieval import Lexicon, load_embedder
 
@@ -49,7 +49,7 @@ class TriageMeasures:
 
 
 def measure_triage(triage: Triage, split: str, eval_dir: Path = EVAL_DIR) -> TriageMeasures:
-    """The figures of `triage` on a split (dev or test)."""
+    """The figures of `triage` on one of `SPLITS`."""
     return TriageMeasures(
         emergency=_by_language(triage, "emergency", split, eval_dir),
         harm=_by_language(triage, "harm", split, eval_dir),
@@ -141,7 +141,7 @@ def conversation_before(triage: Triage, judged: JudgedText) -> Conversation:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the report, or the figures as JSON."""
     parser = argparse.ArgumentParser(prog="python -m bot.evaluate_triage", description=__doc__)
-    parser.add_argument("--split", default="test", choices=("dev", "test"))
+    parser.add_argument("--split", default="test", choices=SPLITS)
     parser.add_argument("--eval", type=Path, default=EVAL_DIR, help="the folder of the judged sets")
     parser.add_argument("--data", type=Path, default=Path("var"), help="the data folder, for the model")
     parser.add_argument("--rules-only", action="store_true", help="as if the embedding model were broken")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bot.compose import compose_quotes
 from bot.contacts import ContactList
 from bot.folding import FoldedText, fold_pattern, fold_text
+from bot.nationalities import likely_nationalities
 from bot.offer_score import OfferWeights
 from bot.question import DEFAULT_LANGUAGE, known_language
 from bot.signs import MAX_SPANS, Sign, SignList, find_spans
@@ -48,30 +49,6 @@ HOME_PAY_FACTOR = 4.0
 # Passages looked through for a sentence that describes a sign.
 N_CANDIDATES = 120
 
-# Where most readers of a language are from; used for contacts alone, and only while nobody has said more.
-_NATIONS: Mapping[str, tuple[str, ...]] = {
-    "zh-Hans": ("CN",),
-    "zh-Hant": ("HK", "TW", "MO"),
-    "vi": ("VN",),
-    "th": ("TH",),
-    "id": ("ID",),
-    "ms": ("MY",),
-    "my": ("MM",),
-    "km": ("KH",),
-    "lo": ("LA",),
-    "ja": ("JP",),
-    "ko": ("KR",),
-    "tl": ("PH",),
-    "hi": ("IN",),
-    "bn": ("BD",),
-    "ne": ("NP",),
-    "si": ("LK",),
-    "ur": ("PK",),
-    "sw": ("KE", "TZ", "UG"),
-    "am": ("ET",),
-    "pt": ("BR",),
-    "ru": ("RU",),
-}
 _KINDS = ("licence", "anti-fraud", "labour", "anti-trafficking", "consular")
 _SEGMENT = re.compile(r"[^\n。！？!?；;，,、။၊។፣።|]+")
 _QUESTION = re.compile(r"[?？]|吗|嗎|呢|么")
@@ -280,7 +257,7 @@ class OfferChecker:
         return citations, numbers
 
     def _contacts_for(self, language: str, nationality: str | None, country: str | None) -> tuple[Contact, ...]:
-        nations = (nationality,) if nationality else _NATIONS.get(language, ())
+        nations = (nationality,) if nationality else likely_nationalities(language)
         found: dict[str, Contact] = {}
         for nation in nations or (None,):
             for contact in self._contacts.select(nationality=nation, country=country, situation="weighing-offer"):

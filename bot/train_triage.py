@@ -6,6 +6,8 @@ Nothing of the test sets is read.
 from __future__ import annotations
 
 import argparse
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,23 +16,55 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bot.emergency import alarm_score
-from bot.learned import HEADS, WEIGHTS_FILE, features
+from bot.learned import (
+    EMBEDDING_HEADS,
+    EMBEDDING_SCALE,
+    HEADS,
+    LIKENESS_HEADS,
+    WEIGHTS_FILE,
+    Array,
+    Space,
+    gaussian_kernel,
+    rounded,
+    signal_features,
+    write_weights,
+)
 from bot.refusal import harm_score
 from bot.signals import Signals, default_signals
-from bot.triage_set import EVAL_DIR, JudgedText, read_examples, read_judged
+from bot.triage_set import EVAL_DIR, KINDS, Kind, read_examples, read_judged
 from bot.types import SITUATIONS
 from retrieval import Embedder, load_embedder
 
+logger = logging.getLogger(__name__)
+
 PROBE_TEXT = "Where can I find help?"
-# The penalty on large weights: the stronger, the more sentences must agree. Chosen by cross-validation on dev.
-PENALTY = 1.0
+# Chosen on the dev sets, by learning without one hand's sentences and judging those. Gained nothing that could be told:
+# more landmarks or directions, directions of equal width, equal weight of both answers.
+N_DIRECTIONS = 128
+N_LANDMARKS = 1500
+GAMMA = 5.0
+# The mean square length of a sentence in the space, which `GAMMA` belongs to.
+MEAN_SQUARE = 0.125
+# Directions in which languages differ, left out of the space: kinds of questions are to be told apart, not languages.
+N_LANGUAGE_DIRECTIONS = 10
+_MIN_SENTENCES_OF_LANGUAGE = 40
+# The penalty on large weights: the stronger, the more sentences must agree.
+PENALTY = 0.03
 # The same for the signals, which are learned from fewer sentences.
-SIGNAL_PENALTY = 2.0
-N_FOLDS = 10
-# The share of calm sentences (by cross-validation) that may be taken for each head's case, where its limit is set.
-FALSE_ALARMS = {"emergency": 0.02, "harm": 0.02, "self-harm": 0.003}
-# Heads with enough unseen sentences of both kinds.
-IN_TWO_STEPS = frozenset({"emergency", "harm"})
+SIGNAL_PENALTY = 20.0
+# For the heads that go by the embedding itself.
+EMBEDDING_PENALTY = 1.0
+# How much a sentence counts for a head when the phrases of signals.yaml were written with it in view, and when it was
+# collected for another head (the calm questions of one set are no look-alikes of the other's).
+SEEN_WEIGHT = 0.3
+OTHER_WEIGHT = 0.05
+N_FOLDS = 5
+# Directions of the kernel below this share carry nothing but rounding.
+_MIN_EIGENVALUE = 1e-3
+# The share of a head's hardest look-alikes (by cross-validation) that may be taken for its case, where its limit is set.
+# A missed emergency costs more than a needless card, which stands above the answer and not in its place; of plain calm
+# questions 1.5 % are taken at 8 %.
+FALSE_ALARMS = {"emergency": 0.08, "harm": 0.08, "self-harm": 0.003}
 _ALARM_CLASSES = frozenset({"trapped", "family_alarm", "self_harm", "violence"})
 _SITUATION_CLASSES = {
     "trapped": "trapped",
@@ -48,16 +82,21 @@ class Lesson:
     """A sentence and what is known of it, by head: true, false, or absent where it says nothing to a head."""
 
     text: str
+    language: str
+    # The set that the sentence was collected for: a kind, or `examples`, which serve all heads.
+    collection: str
     known: dict[str, bool] = field(default_factory=dict)
     # Written after the phrases of signals.yaml, so that its signals are like those of new text.
     is_unseen: bool = False
-    # From the set of harmful requests and their look-alikes, which alone say how many look-alikes are declined.
-    is_of_harm_set: bool = False
+    # Its place among the sentences of its language and source. Sources tell the same scenes in the same order in
+    # several languages, so that what is at the same place goes into the same fold.
+    place: int = 0
 
 
 def lessons(eval_dir: Path) -> list[Lesson]:
     """All sentences that are learned from."""
     found = []
+    places: Counter[str] = Counter()
     for name, sentences in read_examples().items():
         known = {
             "emergency": name in _ALARM_CLASSES,
@@ -66,126 +105,211 @@ def lessons(eval_dir: Path) -> list[Lesson]:
         }
         if name in _SITUATION_CLASSES:
             known |= {s: s == _SITUATION_CLASSES[name] for s in SITUATIONS}
-        found += [Lesson(sentence, known) for _, sentence in sentences]
-    for judged in read_judged("emergency", "dev", eval_dir):
-        is_alarm = bool(judged.label)
-        known = {"emergency": is_alarm, "harm": False} | ({} if is_alarm else {"self-harm": False})
-        found.append(Lesson(judged.text, known, judged.is_unseen))
-    for judged in read_judged("harm", "dev", eval_dir):
-        known = {"emergency": False, "harm": bool(judged.label), "self-harm": False}
-        found.append(Lesson(judged.text, known, judged.is_unseen))
-    found += [Lesson(j.text, {s: s == j.label for s in SITUATIONS}, j.is_unseen) for j in _without_history(eval_dir)]
+        for language, sentence in sentences:
+            places[f"{name} {language}"] += 1
+            found.append(Lesson(sentence, language, "examples", known, place=places[f"{name} {language}"]))
+    for kind in KINDS:
+        for judged in read_judged(kind, "dev", eval_dir):
+            # What a follow-up is about is told by the turns before it, not by its words.
+            if kind == "situation" and judged.history:
+                continue
+            source = judged.text_id.rpartition("-")[0]
+            places[source] += 1
+            known = _known(kind, judged.label)
+            found.append(Lesson(judged.text, judged.language, kind, known, judged.is_unseen, places[source]))
     return found
 
 
-def _without_history(eval_dir: Path) -> list[JudgedText]:
-    # What a follow-up is about is told by the turns before it, not by its words.
-    return [judged for judged in read_judged("situation", "dev", eval_dir) if not judged.history]
+def _known(kind: Kind, label: bool | str) -> dict[str, bool]:
+    if kind == "emergency":
+        is_alarm = bool(label)
+        return {"emergency": is_alarm, "harm": False} | ({} if is_alarm else {"self-harm": False})
+    if kind == "harm":
+        return {"emergency": False, "harm": bool(label), "self-harm": False}
+    return {s: s == label for s in SITUATIONS}
 
 
-def fit_logistic(x: NDArray[np.float64], y: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
-    """Weights (features + 1,) of a logistic regression with a ridge penalty, the bias last and free, by Newton steps."""
+# -- the space -----------------------------------------------------------------------------------------------
+
+
+def make_space(embeddings: Array, languages: Sequence[str]) -> Space:
+    """The space for likeness: the directions in which sentences differ most, without those in which languages do.
+
+    Landmarks are sentences by lot. Numbers are rounded as the file rounds them, so that what is learned fits what is
+    read.
+    """
+    mean = rounded(embeddings.mean(axis=0))
+    centred = embeddings - mean
+    of_languages = _language_directions(centred, np.array(languages))
+    rest = centred - (centred @ of_languages.T) @ of_languages
+    # The last directions of `rest` would be those that were taken out.
+    n_directions = min(N_DIRECTIONS, embeddings.shape[1] - len(of_languages))
+    directions = np.linalg.svd(rest, full_matrices=False)[2][:n_directions]
+    scale = np.sqrt(MEAN_SQUARE / float(((rest @ directions.T) ** 2).sum(axis=1).mean()))
+    projection = rounded(directions.T * scale)
+    chosen = np.random.default_rng(0).permutation(len(centred))[:N_LANDMARKS]
+    return Space(mean, projection, rounded(centred[chosen] @ projection), GAMMA)
+
+
+def _language_directions(centred: Array, languages: NDArray[np.str_]) -> Array:
+    """(k, dim) unit rows: where the means of the languages lie apart."""
+    named, counts = np.unique(languages, return_counts=True)
+    frequent = named[counts >= _MIN_SENTENCES_OF_LANGUAGE]
+    if len(frequent) < 2:
+        return np.zeros((0, centred.shape[1]))
+    means = np.stack([centred[languages == language].mean(axis=0) for language in frequent])
+    apart = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)[2]
+    return np.asarray(apart[: min(N_LANGUAGE_DIRECTIONS, len(frequent) - 1)])
+
+
+# -- fitting -------------------------------------------------------------------------------------------------
+
+
+def fit_logistic(x: Array, y: Array, penalty: float, counts: Array | None = None) -> Array:
+    """Weights (features + 1,) of a logistic regression with a ridge penalty, the bias last and free, by Newton steps.
+
+    `counts` (n,): how often each row counts; None: once.
+    """
     design = np.hstack([x, np.ones((len(x), 1))])
-    ridge = penalty * np.eye(design.shape[1])
-    ridge[-1, -1] = 1e-6
+    counts = np.ones(len(x)) if counts is None else counts
+    ridge = np.full(design.shape[1], penalty)
+    ridge[-1] = 1e-6
     weights = np.zeros(design.shape[1])
     for _ in range(50):
         p = 1.0 / (1.0 + np.exp(-np.clip(design @ weights, -30, 30)))
-        gradient = design.T @ (p - y) + ridge @ weights
-        step = np.linalg.solve((design * (p * (1 - p))[:, None]).T @ design + ridge, gradient)
+        gradient = design.T @ (counts * (p - y)) + ridge * weights
+        hessian = (design * (counts * p * (1 - p))[:, None]).T @ design + np.diag(ridge)
+        step = np.linalg.solve(hessian, gradient)
         weights -= step
-        if float(np.abs(step).max()) < 1e-6:
+        if float(np.abs(step).max()) < 1e-4:
             break
     return weights
 
 
-def held_out_scores(x: NDArray[np.float64], y: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
+def held_out_scores(x: Array, y: Array, penalty: float, counts: Array, folds: NDArray[np.int64]) -> Array:
     """The score of each row by weights learned without its fold."""
-    folds = np.random.default_rng(0).permutation(len(y)) % N_FOLDS
     scores = np.zeros(len(y))
-    for fold in range(N_FOLDS):
-        weights = fit_logistic(x[folds != fold], y[folds != fold], penalty)
-        scores[folds == fold] = x[folds == fold] @ weights[:-1] + weights[-1]
+    for fold in np.unique(folds):
+        inside, outside = folds == fold, folds != fold
+        weights = fit_logistic(x[outside], y[outside], penalty, counts[outside])
+        scores[inside] = x[inside] @ weights[:-1] + weights[-1]
     return scores
 
 
 def fit_in_two_steps(
-    x: NDArray[np.float64], y: NDArray[np.float64], unseen: NDArray[np.bool_], n_dim: int, false_alarms: float
-) -> NDArray[np.float64]:
-    """Weights (features + 1,) where the signals are trusted only as far as they help with text that they do not know.
+    likeness: Array,
+    signals: Array,
+    y: Array,
+    counts: Array,
+    folds: NDArray[np.int64],
+    unseen: NDArray[np.bool_],
+) -> tuple[Array, Array]:
+    """Weights (m + signals + 1,), the bias last, and the held-out scores of the unseen rows.
 
-    The phrases were written with most of these sentences in view and find nearly all of them, which says nothing of
-    new text. So the embedding part is learned first, on all; then, on the unseen sentences alone, how much that part
-    (by its held-out score) and each signal count.
+    Signals are trusted only as far as they help with text that they do not know: their phrases were written with the
+    seen sentences in view and find nearly all of them, which says nothing of new text. So likeness is learned first,
+    on all; then, on the unseen sentences alone, how much its held-out score and each signal count.
     """
-    by_embedding = fit_logistic(x[:, :n_dim], y, PENALTY)
-    held_out = held_out_scores(x[:, :n_dim], y, PENALTY)
-    second = np.hstack([held_out[:, None], x[:, n_dim:]])
-    combined = fit_logistic(second[unseen], y[unseen], SIGNAL_PENALTY)
-    scores = held_out_scores(second[unseen], y[unseen], SIGNAL_PENALTY)
-    limit = _limit(scores, y[unseen], false_alarms)
-    bias = combined[0] * by_embedding[-1] + combined[-1] - limit
-    return np.concatenate([combined[0] * by_embedding[:-1], combined[1:-1], [bias]])
+    by_likeness = fit_logistic(likeness, y, PENALTY, counts)
+    first = held_out_scores(likeness, y, PENALTY, counts, folds)
+    second = np.hstack([first[:, None], signals])[unseen]
+    combined = fit_logistic(second, y[unseen], SIGNAL_PENALTY, counts[unseen])
+    scores = held_out_scores(second, y[unseen], SIGNAL_PENALTY, counts[unseen], folds[unseen])
+    bias = combined[0] * by_likeness[-1] + combined[-1]
+    return np.concatenate([combined[0] * by_likeness[:-1], combined[1:-1], [bias]]), scores
 
 
 def train(eval_dir: Path, embedder: Embedder, signals: Signals) -> str:
     """The text of the weights file."""
     learned = lessons(eval_dir)
     embeddings = embedder.embed_queries([lesson.text for lesson in learned]).astype(np.float64)
-    mean = embeddings.mean(axis=0)
+    space = make_space(embeddings, [lesson.language for lesson in learned])
+    # In this basis equal weights mean equal smoothness (Nyström), so that one penalty suits all landmarks.
+    values, vectors = np.linalg.eigh(gaussian_kernel(space.landmarks, space.landmarks, GAMMA))
+    kept = values > _MIN_EIGENVALUE
+    basis = vectors[:, kept] / np.sqrt(values[kept])
+    x = space.likeness(embeddings) @ basis
     names = sorted(signals.groups)
-    found = [signals.find(lesson.text) for lesson in learned]
-    x = np.stack(
-        [
-            features(
-                row - mean,
-                groups,
-                names,
-                alarm=alarm_score(groups, signals),
-                harm=harm_score(groups, signals),
-            )
-            for row, groups in zip(embeddings, found, strict=True)
-        ]
-    )
+    by_signal = np.stack([_signals_of(lesson.text, signals, names) for lesson in learned])
+    centred = (embeddings - space.mean) * EMBEDDING_SCALE
+    likeness_heads = {head: _likeness_head(head, learned, x, by_signal) for head in LIKENESS_HEADS}
+    embedding_heads = {head: _embedding_head(head, learned, centred, by_signal) for head in EMBEDDING_HEADS}
+    heads = likeness_heads | embedding_heads
     lines = [
         "# What the triage has learned; `python -m bot.train_triage` wrote it from examples.yaml and the dev sets alone.",
-        f"# Model: {embedder.name}. Score of a head: embedding part + signals found + rules + bias; taken from 0 upwards.",
+        f"# Model: {embedder.name}. A head's score: likeness to the landmarks * weights + signals found + rules + bias;",
+        "# its case is taken from 0 upwards; the heads from self-harm on go by the embedding instead of likeness. The",
+        "# second document holds, in thousandths, a line each: the embedding of the probe, the mean, the directions,",
+        "# the landmarks, the weights of likeness or of the embedding of each head.",
         f"signals: [{', '.join(names)}]",
-        f"mean: {_row(mean)}",
-        f"probe: {{text: {PROBE_TEXT!r}, embedding: {_row(embedder.embed_query(PROBE_TEXT))}}}",
+        f"gamma: {GAMMA}",
+        f"probe: {PROBE_TEXT!r}",
+        f"sizes: {{embedding: {embeddings.shape[1]}, directions: {space.projection.shape[1]},"
+        f" landmarks: {len(space.landmarks)}}}",
         "heads:",
     ]
-    n_dim = embeddings.shape[1]
     for head in HEADS:
-        chosen = [i for i, lesson in enumerate(learned) if head in lesson.known]
-        y = np.array([learned[i].known[head] for i in chosen], dtype=np.float64)
-        if head in IN_TWO_STEPS:
-            unseen = np.array([learned[i].is_unseen for i in chosen])
-            weights = fit_in_two_steps(x[chosen], y, unseen, n_dim, FALSE_ALARMS[head])
-        else:
-            weights = fit_logistic(x[chosen], y, PENALTY)
-            if head in FALSE_ALARMS:
-                weights[-1] -= _limit(held_out_scores(x[chosen], y, PENALTY), y, FALSE_ALARMS[head])
-        by_signal = {name: round(float(w), 3) for name, w in zip(names, weights[n_dim:-3], strict=True)}
-        listed = ", ".join(f"{name}: {w}" for name, w in by_signal.items())
+        weights = heads[head]
+        by_name = zip(names, weights[-len(names) - 3 : -3], strict=True)
+        listed = ", ".join(f"{name}: {weight:.3f}" for name, weight in by_name)
         lines += [
             f"  {head}:",
             f"    bias: {weights[-1]:.4f}",
             f"    rules: [{weights[-3]:.3f}, {weights[-2]:.3f}]  # weights of the scores for alarm and harm",
             f"    signals: {{{listed}}}",
-            f"    embedding: {_row(weights[:n_dim])}",
         ]
-    return "\n".join(lines) + "\n"
+    by_likeness = np.stack([basis @ weights[: x.shape[1]] for weights in likeness_heads.values()])
+    by_embedding = np.stack([weights[: centred.shape[1]] for weights in embedding_heads.values()])
+    probe = embedder.embed_query(PROBE_TEXT)
+    blocks = (probe, space.mean, space.projection.T, space.landmarks, by_likeness, by_embedding)
+    return write_weights("\n".join(lines), blocks)
 
 
-def _limit(scores: NDArray[np.float64], y: NDArray[np.float64], false_alarms: float) -> float:
+def _likeness_head(head: str, learned: Sequence[Lesson], x: Array, by_signal: Array) -> Array:
+    """Weights (basis + signals + 1,) of one head, the bias such that its case is taken from 0 upwards."""
+    chosen = [i for i, lesson in enumerate(learned) if head in lesson.known]
+    known = [learned[i] for i in chosen]
+    y = np.array([lesson.known[head] for lesson in known], dtype=np.float64)
+    own = np.array([lesson.collection in (head, "examples") for lesson in known])
+    unseen = np.array([lesson.is_unseen for lesson in known])
+    counts = np.where(own, 1.0, OTHER_WEIGHT) * np.where(unseen, 1.0, SEEN_WEIGHT)
+    weights, scores = fit_in_two_steps(x[chosen], by_signal[chosen], y, counts, _folds(known), unseen)
+    # The limit is for the look-alikes of the head's own set, the hardest calm questions.
+    scores, y = scores[own[unseen]], y[unseen & own]
+    bound = limit(scores, y, FALSE_ALARMS[head])
+    recall = float((scores[y == 1] > bound).mean())
+    logger.info("%s, held out: recall %.3f at %.3f false alarms", head, recall, FALSE_ALARMS[head])
+    weights[-1] -= bound
+    return weights
+
+
+def _embedding_head(head: str, learned: Sequence[Lesson], centred: Array, by_signal: Array) -> Array:
+    """Weights (dim + signals + 1,) of one head; where it has a limit, its case is taken from 0 upwards."""
+    chosen = [i for i, lesson in enumerate(learned) if head in lesson.known]
+    known = [learned[i] for i in chosen]
+    y = np.array([lesson.known[head] for lesson in known], dtype=np.float64)
+    both = np.hstack([centred, by_signal])[chosen]
+    counts = np.ones(len(y))
+    weights = fit_logistic(both, y, EMBEDDING_PENALTY, counts)
+    if head in FALSE_ALARMS:
+        scores = held_out_scores(both, y, EMBEDDING_PENALTY, counts, _folds(known))
+        weights[-1] -= limit(scores, y, FALSE_ALARMS[head])
+    return weights
+
+
+def _folds(learned: Sequence[Lesson]) -> NDArray[np.int64]:
+    return np.array([lesson.place % N_FOLDS for lesson in learned])
+
+
+def limit(scores: Array, y: Array, false_alarms: float) -> float:
     """The score that at most the share `false_alarms` of the calm sentences reaches."""
     calm = np.sort(scores[y == 0])[::-1]
     return float(calm[int(false_alarms * len(calm))])
 
 
-def _row(numbers: NDArray[np.floating]) -> str:
-    return " ".join(f"{number:.4g}" for number in numbers.tolist())
+def _signals_of(sentence: str, signals: Signals, names: Sequence[str]) -> Array:
+    found = signals.find(sentence)
+    return signal_features(found, names, alarm=alarm_score(found, signals), harm=harm_score(found, signals))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -195,6 +319,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--eval", type=Path, default=EVAL_DIR, help="the folder of the dev sets")
     parser.add_argument("--output", type=Path, default=WEIGHTS_FILE)
     options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     options.output.write_text(train(options.eval, load_embedder(None, options.data), default_signals()), "utf-8")
 
 

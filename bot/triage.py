@@ -10,6 +10,7 @@ from bot.contacts import ContactList, unique
 from bot.emergency import EmergencyCard
 from bot.errors import SignalsError
 from bot.learned import Embed, Judgement, Weights
+from bot.nationalities import likely_nationalities
 from bot.signals import Signals, default_signals
 from bot.texts import text
 from bot.types import Contact, Conversation, Question, Situation
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 _SURRENDER_KINDS = ("police", "emergency")
 MAX_SURRENDER_CONTACTS = 3
+# How far above the limit of the card a learned score is at which 3 % of the calm development texts are taken.
+CLEAR_ALARM = 1.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,9 @@ class Triage:
         is_declined = scores.harm >= 0 and not is_alarm
         situation = situations.situation_by_rules(found, is_alarm=in_danger)
         if scores.judgement is not None:
-            situation = situations.situation_by_scores(scores.judgement.situations, is_alarm=in_danger)
+            # The card comes early; of what situation somebody is, only a clear alarm says.
+            is_clear = in_danger and scores.emergency >= CLEAR_ALARM
+            situation = situations.situation_by_scores(scores.judgement.situations, is_alarm=is_clear)
         situation = situations.in_conversation(situation, conversation, is_alarm=in_danger, is_home="home" in found)
         is_second_scam = "second_scam" in found and "story" not in found and not is_declined
         return Assessment(
@@ -130,7 +135,7 @@ class Triage:
 
     def surrender_contacts(self, question: Question, contacts: ContactList) -> tuple[Contact, ...]:
         """Where somebody who wants to stop can turn: the police of where they are, then of where they are from."""
-        from_language = emergency.LANGUAGE_NATIONALITIES.get(question.language, ())
+        from_language = likely_nationalities(question.language)
         places = [question.country, question.nationality, *from_language]
         police = [
             contact

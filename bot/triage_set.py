@@ -1,4 +1,4 @@
-"""The judged questions for the triage: corpus/eval/{emergency,harm,situation}-{dev,test}.jsonl and examples.yaml."""
+"""The judged questions for the triage: corpus/eval/{emergency,harm,situation}-{dev,test,blind}.jsonl, examples.yaml."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ EVAL_DIR = Path("corpus") / "eval"
 EXAMPLES_FILE = Path(__file__).parent / "examples.yaml"
 Kind = Literal["emergency", "harm", "situation"]
 KINDS: tuple[Kind, ...] = ("emergency", "harm", "situation")
+# Learned from; plain wording, held out; indirect wording by another hand, held out.
+SPLITS = ("dev", "test", "blind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class JudgedText:
 
 
 def read_judged(kind: Kind, split: str, directory: Path = EVAL_DIR) -> list[JudgedText]:
-    """The judged questions of one kind and split (dev or test).
+    """The judged questions of one kind and one of `SPLITS`.
 
     Raises:
         SignalsError: the file is missing, or a line is not as it should be.

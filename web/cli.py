@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from web.service import Service
 
+# `web.evaluation.SET_NAMES`, which would bring half the bot along; a test compares them.
+EVALUATION_SETS = ("dev", "test", "facts-test", "main-60", "triage", "triage-blind", "offers", "offers-blind", "all")
+
 
 class CommandError(Exception):
     """An expected failure: one line for the person, exit code 1."""
@@ -110,12 +113,12 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("-k", type=_positive, default=5)
     search.add_argument("--json", action="store_true")
 
-    evaluate = command("evaluate", _evaluate, "Measure retrieval and answers.")
+    evaluate = command("evaluate", _evaluate, "Measure retrieval, answers, triage and the offer check.")
     evaluate.add_argument("--beir", type=Path, metavar="DIR", help="a folder in BEIR form; without it, the own sets")
     evaluate.add_argument("--split", default="test")
     evaluate.add_argument("--run", type=Path, dest="run_file", metavar="FILE", help="write a TREC run")
     evaluate.add_argument("--json", action="store_true")
-    evaluate.add_argument("--set", choices=("dev", "test", "facts-test", "main-60"), default="test", dest="own_set")
+    evaluate.add_argument("--set", choices=EVALUATION_SETS, default="test", dest="own_set", help="one of the own sets")
 
     corpus = command("corpus", None, "Check the corpus.")
     corpus_actions = corpus.add_subparsers(dest="action", required=True)
@@ -376,9 +379,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         )
         print(_as_json(measures) if arguments.json else show_measures(measures))
         return 0
-    from web.evaluation import evaluate_own
+    from web.evaluation import TEXT_SETS, evaluate_own
 
-    measures, page = evaluate_own(_ready_service(), arguments.own_set)
+    service = _make_service() if arguments.own_set in TEXT_SETS else _ready_service()
+    measures, page = evaluate_own(service, arguments.own_set)
     print(_as_json(measures) if arguments.json else page)
     return 0
 

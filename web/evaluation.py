@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from bot.evaluate import evaluate_sets, page
+from bot.evaluate_offers import offer_page, offer_report
+from bot.evaluate_triage import measure_triage, triage_report
+from bot.offer import OfferChecker
+from bot.offer_set import read_offers
+from bot.signs import SignList
+from bot.triage import Triage
 from web.service import Service
 
 SETS = {
@@ -13,11 +20,39 @@ SETS = {
     "facts-test": (("facts-test",), ()),
     "main-60": (("main-60",), ()),
 }
+# Sets of judged texts: which part is measured, and on which split.
+TEXT_SETS = {
+    "triage": ("triage", "test"),
+    "triage-blind": ("triage", "blind"),
+    "offers": ("offers", "test"),
+    "offers-blind": ("offers", "blind"),
+}
+# Everything that is held out, on one page.
+ALL = ("test", *TEXT_SETS)
+SET_NAMES = (*SETS, *TEXT_SETS, "all")
 
 
 def evaluate_own(service: Service, name: str) -> tuple[dict[str, Any], str]:
-    """The measures on the set `name`, and the page that shows them."""
-    covered, uncovered = SETS[name]
-    searcher = service.view().searcher
-    report = evaluate_sets(searcher, service.settings.corpus / "eval", covered, uncovered)
-    return report, page(report, f"set {name}")
+    """The measures on the set `name`, one of `SET_NAMES`, and the page that shows them; with `all`, by set."""
+    if name != "all":
+        return _evaluate(service, name)
+    found = {part: _evaluate(service, part) for part in ALL}
+    return {part: measures for part, (measures, _) in found.items()}, "\n\n".join(text for _, text in found.values())
+
+
+def _evaluate(service: Service, name: str) -> tuple[dict[str, Any], str]:
+    folder = service.settings.corpus / "eval"
+    title = f"set {name}"
+    if name in SETS:
+        covered, uncovered = SETS[name]
+        report = evaluate_sets(service.view().searcher, folder, covered, uncovered)
+        return dict(report), page(report, title)
+    part, split = TEXT_SETS[name]
+    embed = service.embedder().embed_query
+    if part == "triage":
+        measures = measure_triage(Triage(service.lexicon, embed), split, folder)
+        return asdict(measures), f"{title}\n{triage_report(measures)}"
+    # Without the index: verdicts do not depend on the quotes beside them.
+    checker = OfferChecker(SignList.load(), service.lexicon, service.contacts, embed=embed)
+    figures = offer_report(checker, read_offers(folder / f"offers-{split}.jsonl"))
+    return {group: asdict(m) for group, m in figures.items()}, f"{title}\n{offer_page(figures)}"

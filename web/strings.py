@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from bot.nationalities import LANGUAGE_NATIONALITIES
 from retrieval import LANGUAGES, load_yaml
 
 # Sent inside widget.js; every other language is fetched when it is needed.
@@ -37,29 +38,7 @@ LANGUAGE_NAMES: Mapping[str, str] = {
     "ru": "Русский",
 }
 # Where a reader of a language most likely comes from: a first proposal, never more. English tells nothing.
-LIKELY_NATIONALITY: Mapping[str, str] = {
-    "zh-Hans": "CN",
-    "zh-Hant": "TW",
-    "vi": "VN",
-    "th": "TH",
-    "id": "ID",
-    "ms": "MY",
-    "my": "MM",
-    "km": "KH",
-    "lo": "LA",
-    "ja": "JP",
-    "ko": "KR",
-    "tl": "PH",
-    "hi": "IN",
-    "bn": "BD",
-    "ne": "NP",
-    "si": "LK",
-    "ur": "PK",
-    "sw": "KE",
-    "am": "ET",
-    "pt": "BR",
-    "ru": "RU",
-}
+LIKELY_NATIONALITY: Mapping[str, str] = {language: codes[0] for language, codes in LANGUAGE_NATIONALITIES.items()}
 # Where people are held or sent to; offered before the other countries.
 HOST_COUNTRIES = ("MM", "KH", "LA", "TH", "PH", "AE", "MY", "ID", "VN")
 

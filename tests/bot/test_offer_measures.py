@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot.contacts import ContactList
-from bot.evaluate_offers import auroc, main, offer_report
+from bot.evaluate_offers import auroc, main, offer_page, offer_report
 from bot.offer import OfferChecker
 from bot.offer_set import read_offers
 from bot.signs import SignList
@@ -36,6 +36,19 @@ def test_the_aims_on_the_test_split() -> None:
     assert figures["all"].auroc >= 0.95
     assert figures["all"].honest_high_risk <= 0.03
     assert figures["all"].n_scams == sum(m.n_scams for name, m in figures.items() if name != "all")
+
+
+def test_offers_by_another_hand_do_not_fall_below_what_was_measured() -> None:
+    blind = read_offers(CORPUS / "eval" / "offers-blind.jsonl")
+    known = {o.text for split in ("dev", "test") for o in read_offers(CORPUS / "eval" / f"offers-{split}.jsonl")}
+    assert len(blind) >= 300
+    assert not known & {offer.text for offer in blind}
+    checker = OfferChecker(SignList.load(), Lexicon.load(CORPUS / "lexicon.yaml"), ContactList(()))
+    figures = offer_report(checker, blind)
+    # Measured, patterns alone: 0.955 and 0.026; less a margin.
+    assert figures["all"].auroc >= 0.94
+    assert figures["all"].honest_high_risk <= 0.04
+    assert "zh-Hans" in offer_page(figures)
 
 
 def test_the_command_prints_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,7 +79,9 @@ def test_no_fixed_text_misses_a_language() -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize(("name", "recall", "alarms"), [("emergency-dev", 0.65, 0.05), ("harm-dev", 0.38, 0.06)])
+# Measured less a margin: 0.371, 0.066; 0.166, 0.032. Most of dev is worded indirectly, which phrases cannot know; on
+# the plain texts of before the rules find 0.72 of the emergencies and 0.43 of the harmful requests.
+@pytest.mark.parametrize(("name", "recall", "alarms"), [("emergency-dev", 0.35, 0.08), ("harm-dev", 0.15, 0.05)])
 def test_rules_alone_do_not_fall_below_what_was_measured(name: str, recall: float, alarms: float) -> None:
     records = [json.loads(line) for line in (CORPUS / "eval" / f"{name}.jsonl").read_text("utf-8").splitlines()]
     assert len(records) > 100
