@@ -62,7 +62,7 @@ class Answerer:
             situation=assessment.situation,
         )
         try:
-            answer = self._quoted(answer, question, conversation)
+            answer = self._quoted(answer, question, conversation, may_suggest=not assessment.is_emergency)
         except RetrievalError:
             if not assessment.is_emergency:
                 raise
@@ -76,16 +76,14 @@ class Answerer:
         notice = assessment.notice or answer.notice
         return replace(answer, notice=notice, contacts=contacts if assessment.shows_contacts else ())
 
-    def _quoted(self, answer: Answer, question: Question, conversation: Conversation) -> Answer:
+    def _quoted(self, answer: Answer, question: Question, conversation: Conversation, *, may_suggest: bool) -> Answer:
         view = self._view()
         query = conversations.search_query(view.searcher, question, conversation)
         hits = view.searcher.search(query, N_CANDIDATES, without=view.withdrawn)
         evidence = choose(query, hits, view.searcher.sentences(query, hits))
-        suggestions = self._suggestions.near(view, query)
-        if not evidence.is_enough:
-            return replace(answer, confidence=evidence.confidence, suggestions=suggestions)
-        quotes = compose_quotes(evidence.sentences)
-        if not quotes.sentences:
+        quotes = compose_quotes(evidence.sentences) if evidence.is_enough else None
+        if quotes is None or not quotes.sentences:
+            suggestions = self._suggestions.near(view, query) if may_suggest else ()
             return replace(answer, confidence=evidence.confidence, suggestions=suggestions)
         return replace(
             answer,
@@ -94,7 +92,6 @@ class Answerer:
             citations=quotes.citations,
             confidence=evidence.confidence,
             notice=_fallback_notice(question.language, evidence),
-            suggestions=suggestions,
         )
 
     def _declined(self, question: Question, assessment: Assessment) -> Answer:

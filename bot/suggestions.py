@@ -1,4 +1,4 @@
-"""Questions to offer beside an answer or in place of one: known questions, each of which was tried."""
+"""Questions to offer where there is no answer: known questions, each of which was tried."""
 
 from __future__ import annotations
 

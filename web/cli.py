@@ -193,8 +193,6 @@ def _ready_service() -> Service:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    import socket
-
     import uvicorn
 
     from retrieval import RetrievalError
@@ -207,18 +205,16 @@ def _serve(arguments: argparse.Namespace) -> int:
     # The model loads in native code, the application's modules in Python: side by side on two cores.
     service.load_ahead()
     from web.app import create_app
-    from web.server import Server
+    from web.server import Server, listening_socket
 
     # Taken first: nobody should wait for a build to learn that the port is in use.
-    family = socket.AF_INET6 if ":" in arguments.host else socket.AF_INET
-    with socket.socket(family) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((arguments.host, arguments.port))
-        except OSError as error:
-            raise CommandError(
-                f"cannot listen on {arguments.host}:{arguments.port} ({error.strerror}); choose another with --port"
-            ) from None
+    try:
+        listener = listening_socket(arguments.host, arguments.port)
+    except OSError as error:
+        raise CommandError(
+            f"cannot listen on {arguments.host}:{arguments.port} ({error.strerror}); choose another with --port"
+        ) from None
+    with listener:
         logging.getLogger().setLevel(logging.INFO)
         logging.getLogger("httpx").setLevel(logging.WARNING)
         app = create_app(settings, read_channel_settings(read_environment(), data=settings.data), service=service)
@@ -230,7 +226,7 @@ def _serve(arguments: argparse.Namespace) -> int:
                 # Somebody in danger needs the numbers, and those need neither index nor model.
                 _say(f"guitu: {error}")
                 _say("starting without answers: only emergency cards, contacts and the offer check work")
-        host = f"[{arguments.host}]" if family == socket.AF_INET6 else arguments.host
+        host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, date_header=True)
         Server(config, f"归途 Guitu is ready: http://{host}:{listener.getsockname()[1]}").run(sockets=[listener])
     return 0

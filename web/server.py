@@ -7,6 +7,25 @@ import socket
 import uvicorn
 
 
+def listening_socket(host: str, port: int) -> socket.socket:
+    """A socket bound to `host` and `port`, IPv4 or IPv6.
+
+    Named as TCP, or asyncio leaves Nagle's algorithm on and every reply waits 40 ms for a late acknowledgement.
+
+    Raises:
+        OSError: the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
 class Server(uvicorn.Server):
     """Prints `ready_line` on standard output when the application answers."""
 
