@@ -74,7 +74,7 @@ def choose(query: Query, hits: Sequence[Hit], sentences: Sequence[ScoredSentence
     for value, candidate in ranked[1:]:
         if len(chosen) == MAX_SENTENCES or value < best_value - model.margin:
             break
-        if _is_beside(candidate, best):
+        if candidate.n_names_missing > best.n_names_missing or _is_elsewhere(candidate, best):
             continue
         if candidate.hit.article.language != best.hit.article.language:
             continue
@@ -90,13 +90,12 @@ def _next_in_passage(best: ScoredSentence, sentences: Sequence[ScoredSentence]) 
     """The sentence after `best` in its passage: where one sentence stands alone, what follows says what it means."""
     later = [s for s in sentences if s.hit.passage == best.hit.passage and s.sentence.start > best.sentence.start]
     later.sort(key=lambda s: s.sentence.start)
-    return [s for s in later[:1] if not _says_the_same(s.text, best.text) and not _is_beside(s, best)]
+    return [s for s in later[:1] if not _says_the_same(s.text, best.text) and not _is_elsewhere(s, best)]
 
 
-def _is_beside(candidate: ScoredSentence, best: ScoredSentence) -> bool:
-    """Whether `candidate` is about another place or lacks a place or number that the question and `best` name."""
-    lacks_more = candidate.n_names_missing > best.n_names_missing
-    return lacks_more or (candidate.is_elsewhere and not best.is_elsewhere)
+def _is_elsewhere(candidate: ScoredSentence, best: ScoredSentence) -> bool:
+    """Whether `candidate` is about another place than the question and `best`."""
+    return candidate.is_elsewhere and not best.is_elsewhere
 
 
 def ranked_sentences(

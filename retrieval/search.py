@@ -246,7 +246,6 @@ class Searcher:
         weights = {term: self.index.lexical.idf(term) for term in query.terms}
         contexts = self.index.passage_terms.shares(weights)
         names = _names(query.terms)
-        named = self.index.passage_terms.shares(dict.fromkeys(names, 1.0))
         headed = {name: self.index.heading_terms.holding(name) for name in names}
         held = {name: self.index.sentence_terms.holding(name) for name in names}
         places = [held[name] for name in names if is_place_term(name)]
@@ -271,7 +270,6 @@ class Searcher:
                         said_score=float(said[row]),
                         overlap=float(overlaps[row]),
                         context_overlap=float(contexts[passage_row]),
-                        names_overlap=float(named[passage_row]) if names else 1.0,
                         n_names_missing=sum(
                             not (held[name][row] or headed[name][passage_row] or name in asked_terms) for name in names
                         ),
@@ -327,14 +325,10 @@ class Searcher:
             return None
         text, asked = self._question_terms(question_row)
         ours = set(query.terms)
-        whole = self._weight(ours | asked)
-        common = self._weight(ours & asked)
-        our_names, asked_names = _names(ours), _names(asked)
         return Likeness(
             question=text,
-            overlap=common / whole if whole > 0 else 0.0,
-            share=common / self._weight(ours) if ours else 0.0,
-            n_names_apart=len(our_names ^ asked_names),
+            share=self._weight(ours & asked) / self._weight(ours) if ours else 0.0,
+            n_names_apart=len(_names(ours) ^ _names(asked)),
         )
 
     def _question_terms(self, question_row: int) -> tuple[str, frozenset[str]]:

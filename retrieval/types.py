@@ -133,12 +133,11 @@ class Query:
 class Likeness:
     """How the words of a query compare with those of a known question.
 
-    `overlap` is the weighed share of the terms of both that they have in common, `share` that of the query's terms
-    which the question has (0..1); `n_names_apart` counts places and numbers that only one of them names.
+    `share` is the weighed share of the query's terms that the question has (0..1); `n_names_apart` counts places and
+    numbers that only one of them names.
     """
 
     question: str
-    overlap: float
     share: float
     n_names_apart: int
 
@@ -151,9 +150,8 @@ class ScoredSentence:
     what its language adds. `asked` tells of its known question that is nearest to the query (None where it is far or
     there is none), `asked_cosine` how near the two are, `asked_score` the same as a standard score. `overlap` is the
     weighed share of the query's terms that it holds (0..1), `context_overlap` the same for its passage with title and
-    heading, `names_overlap` for that context and only the places and numbers that the query names (1 where it names
-    none); `n_names_missing` counts those that stand neither in the sentence nor in its title, heading or known question,
-    `is_elsewhere` says that it names a place, and none of those that the query names.
+    heading. `n_names_missing` counts the places and numbers of the query that stand neither in the sentence nor in its
+    title, heading or known question; `is_elsewhere` says that it names a place, and none of those that the query names.
     """
 
     hit: Hit
@@ -162,7 +160,6 @@ class ScoredSentence:
     cosine: float
     overlap: float
     context_overlap: float
-    names_overlap: float
     n_names_missing: int = 0
     is_elsewhere: bool = False
     said_score: float = 0.0

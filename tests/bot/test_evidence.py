@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def found(
     at = 0
     for words, overlap in sentences:
         sentence = Sentence(at, at + len(words))
-        scored.append(ScoredSentence(hit, sentence, words, 0.9, overlap, overlap, 1.0, missing))
+        scored.append(ScoredSentence(hit, sentence, words, 0.9, overlap, overlap, missing))
         at += len(words)
     return scored
 
@@ -151,3 +152,15 @@ def test_the_weights_of_the_package_are_whole() -> None:
     assert set(model.order) == set(bot.evidence.order_features(QUERY, hits, sentences)[0])
     ranked = [(1.0, sentences[0])]
     assert set(model.confidence) == set(bot.evidence.confidence_features(QUERY, hits, ranked))
+
+
+def test_what_follows_need_not_repeat_the_place_but_may_not_name_another() -> None:
+    best, after = found("a", ("在泰国打191。", 0.9), ("全天有人接听。", 0.0))
+    assert chosen([best, replace(after, n_names_missing=1)]) == ["在泰国打191。", "全天有人接听。"]
+    assert chosen([best, replace(after, is_elsewhere=True)]) == ["在泰国打191。"]
+
+
+def test_a_sentence_about_another_place_is_not_added() -> None:
+    one, other = found("a", ("在泰国打191。", 0.9)), found("b", ("柬埔寨的电话是117。", 0.88), rank=2)
+    assert len(chosen(one, other)) == 2
+    assert chosen(one, [replace(s, is_elsewhere=True) for s in other]) == ["在泰国打191。"]
