@@ -79,8 +79,7 @@ class Answerer:
     def _quoted(self, answer: Answer, question: Question, conversation: Conversation, *, may_suggest: bool) -> Answer:
         view = self._view()
         query = conversations.search_query(view.searcher, question, conversation)
-        hits = view.searcher.search(query, N_CANDIDATES, without=view.withdrawn)
-        evidence = choose(query, hits, view.searcher.sentences(query, hits))
+        evidence = choose(query, *view.searcher.find(query, N_CANDIDATES, without=view.withdrawn))
         quotes = compose_quotes(evidence.sentences) if evidence.is_enough else None
         if quotes is None or not quotes.sentences:
             suggestions = self._suggestions.near(view, query) if may_suggest else ()

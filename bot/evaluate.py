@@ -54,8 +54,7 @@ def find(searcher: Searcher, judged: JudgedQuestion) -> tuple[Query, list[Hit], 
     turns = tuple(Turn(text, (), "general") for text in judged.history)
     question = Question(judged.question, judged.language)
     query = conversations.search_query(searcher, question, Conversation("", turns))
-    hits = searcher.search(query, N_CANDIDATES)
-    return query, hits, searcher.sentences(query, hits)
+    return query, *searcher.find(query, N_CANDIDATES)
 
 
 def is_right(sentence: ScoredSentence, judged: JudgedQuestion) -> bool:

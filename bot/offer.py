@@ -320,22 +320,21 @@ def _describing(view: View, sign: Sign, language: str) -> ScoredSentence | None:
     if text is None:
         return None
     query = view.searcher.query(text, language=language)
-    hits = [
-        hit
-        for hit in view.searcher.search(query, N_CANDIDATES, without=view.withdrawn)
-        if not sign.articles or hit.article.article_id in sign.articles or hit.article.translation_of in sign.articles
+    _, sentences = view.searcher.find(query, N_CANDIDATES, without=view.withdrawn)
+    wanted = [
+        s
+        for s in sentences
+        if not sign.articles
+        or s.hit.article.article_id in sign.articles
+        or s.hit.article.translation_of in sign.articles
     ]
     for group in (
-        [hit for hit in hits if _reads(hit.article, language)],
-        [hit for hit in hits if hit.article.language == "en"],
-        hits,
+        [s for s in wanted if _reads(s.hit.article, language)],
+        [s for s in wanted if s.hit.article.language == "en"],
+        wanted,
     ):
-        sentences = view.searcher.sentences(query, group)
-        if sentences:
-            return max(
-                sentences,
-                key=lambda s: (s.cosine + 0.1 * s.overlap, -s.hit.rank, -s.sentence.start),
-            )
+        if group:
+            return max(group, key=lambda s: (s.cosine + 0.1 * s.overlap, -s.hit.rank, -s.sentence.start))
     return None
 
 

@@ -51,8 +51,7 @@ class Suggestions:
         answers = self._answers
         if row not in answers:
             query = view.searcher.known_query(row)
-            hits = view.searcher.search(query, N_CANDIDATES, without=view.withdrawn)
-            is_enough = choose(query, hits, view.searcher.sentences(query, hits)).is_enough
+            is_enough = choose(query, *view.searcher.find(query, N_CANDIDATES, without=view.withdrawn)).is_enough
             question = Question(query.text, query.language or "en")
             assessment = self._triage.assess(question, Conversation("")) if is_enough else None
             answers[row] = assessment is not None and not (assessment.is_emergency or assessment.is_declined)

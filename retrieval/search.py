@@ -58,12 +58,18 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Signals:
-    """What one query says of every passage and sentence: arrays in row order."""
+    """What one query says of every passage and sentence: arrays in row order.
+
+    `said_cosines` tell how near each sentence is; `said` the same in standard deviations, without what its language
+    adds.
+    """
 
     raw_cosines: NDArray[np.float32]
     habits: NDArray[np.float32]
     lexical: NDArray[np.float32]
     overlaps: NDArray[np.float32]
+    said_cosines: NDArray[np.float32]
+    said: NDArray[np.float32]
     asked: _Asked | None
 
     @property
@@ -179,7 +185,17 @@ class Searcher:
         """
         if isinstance(query, str):
             query = self.query(query)
+        return self._hits(query, self._signals(query), k, without)
+
+    def find(
+        self, query: Query, k: int, *, without: frozenset[str] = frozenset()
+    ) -> tuple[list[Hit], list[ScoredSentence]]:
+        """What `search` finds, and every sentence of it with its own evidence, in the order of the hits and of reading."""
         signals = self._signals(query)
+        hits = self._hits(query, signals, k, without)
+        return hits, self._sentences(query, signals, hits)
+
+    def _hits(self, query: Query, signals: _Signals, k: int, without: frozenset[str]) -> list[Hit]:
         first = first_scores(signals.cosines, signals.lexical) + self._language_bonus(query)
         if without:
             hidden = np.array([p.article_id in without for p in self.index.passages], dtype=bool)
@@ -238,11 +254,8 @@ class Searcher:
             question.text, question.language, self.index.question_vectors.vectors(np.array([row], dtype=np.int64))[0]
         )
 
-    def sentences(self, query: Query, hits: Sequence[Hit]) -> list[ScoredSentence]:
-        """Every sentence of `hits` with its own evidence, in the order of the hits and of reading."""
-        overlaps = self._overlaps(query)
-        said = self._said(query)
-        asked = self._asked(query, said)
+    def _sentences(self, query: Query, signals: _Signals, hits: Sequence[Hit]) -> list[ScoredSentence]:
+        asked = signals.asked
         weights = {term: self.index.lexical.idf(term) for term in query.terms}
         contexts = self.index.passage_terms.shares(weights)
         names = _names(query.terms)
@@ -253,9 +266,7 @@ class Searcher:
         scored = []
         for hit in hits:
             passage_row = self._row_of[hit.passage.passage_id]
-            rows = self._sentence_rows[passage_row]
-            vectors = self.index.sentence_vectors.vectors(np.array(rows, dtype=np.int64))
-            for row, cosine in zip(rows, vectors @ query.vector, strict=True):
+            for row in self._sentence_rows[passage_row]:
                 sentence = self.index.sentences[row].sentence
                 text = hit.article.text[sentence.start : sentence.end]
                 question_row = -1 if asked is None else int(asked.rows[row])
@@ -265,10 +276,10 @@ class Searcher:
                         hit=hit,
                         sentence=sentence,
                         text=text,
-                        cosine=float(cosine),
+                        cosine=float(signals.said_cosines[row]),
                         is_elsewhere=bool(elsewhere[row]),
-                        said_score=float(said[row]),
-                        overlap=float(overlaps[row]),
+                        said_score=float(signals.said[row]),
+                        overlap=float(signals.overlaps[row]),
                         context_overlap=float(contexts[passage_row]),
                         n_names_missing=sum(
                             not (held[name][row] or headed[name][passage_row] or name in asked_terms) for name in names
@@ -282,22 +293,19 @@ class Searcher:
 
     def _signals(self, query: Query) -> _Signals:
         cosines = self.index.passage_vectors.cosines(query.vector)
+        said_cosines = self.index.sentence_vectors.cosines(query.vector)
+        said = standard_scores(said_cosines - language_habits(said_cosines, self._sentence_language_rows))
         return _Signals(
             raw_cosines=cosines,
             habits=language_habits(cosines, self._language_rows),
             lexical=self.index.lexical.scores(query.terms),
-            overlaps=self._overlaps(query),
-            asked=self._asked(query, self._said(query)),
+            overlaps=self.index.sentence_terms.shares({term: self.index.lexical.idf(term) for term in query.terms}),
+            said_cosines=said_cosines,
+            said=said,
+            asked=self._asked(query, said_cosines, said) if self.index.questions else None,
         )
 
-    def _said(self, query: Query) -> NDArray[np.float32]:
-        """How near each sentence is to the query, in standard deviations and without what its language adds."""
-        cosines = self.index.sentence_vectors.cosines(query.vector)
-        return standard_scores(cosines - language_habits(cosines, self._sentence_language_rows))
-
-    def _asked(self, query: Query, said: NDArray[np.float32]) -> _Asked | None:
-        if not self.index.questions:
-            return None
+    def _asked(self, query: Query, said_cosines: NDArray[np.float32], said: NDArray[np.float32]) -> _Asked:
         starts, sentence_rows = self._question_starts
         raw = self.index.question_vectors.cosines(query.vector)
         found = raw - language_habits(raw, self._question_language_rows)
@@ -306,7 +314,7 @@ class Searcher:
                 found[question_rows] -= FOREIGN_PENALTY
         best = np.maximum.reduceat(found, starts)
         scores = said.copy()
-        among = best if len(best) >= MIN_ASKED else self.index.sentence_vectors.cosines(query.vector)
+        among = best if len(best) >= MIN_ASKED else said_cosines
         scores[sentence_rows] = standard_scores(best, among)
         cosines = np.zeros(len(said), dtype=np.float32)
         rows = np.full(len(said), -1, dtype=np.int64)
@@ -342,9 +350,6 @@ class Searcher:
     def _weight(self, of: Iterable[str]) -> float:
         return sum(self.index.lexical.idf(term) for term in of)
 
-    def _overlaps(self, query: Query) -> NDArray[np.float32]:
-        return self.index.sentence_terms.shares({term: self.index.lexical.idf(term) for term in query.terms})
-
     def _language_bonus(self, query: Query) -> NDArray[np.float32]:
         if query.language is None:
             return np.zeros(len(self.index.passages), dtype=np.float32)
@@ -354,7 +359,7 @@ class Searcher:
         if not candidates:
             return np.zeros(0, dtype=np.float32)
         sentence_rows = np.concatenate([np.array(self._sentence_rows[row], dtype=np.int64) for row in candidates])
-        sentence_cosines = self.index.sentence_vectors.vectors(sentence_rows) @ query.vector
+        sentence_cosines = signals.said_cosines[sentence_rows]
         best_cosines = np.full(len(candidates), -1.0, dtype=np.float32)
         best_overlaps = np.zeros(len(candidates), dtype=np.float32)
         at = 0

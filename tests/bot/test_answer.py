@@ -242,12 +242,13 @@ def test_when_everything_is_withdrawn_nothing_is_shown(ask: Ask, tiny_index: Ind
 def test_a_sentence_that_is_not_in_its_quote_is_never_shown(
     searcher: Searcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = searcher.sentences
+    real = searcher.find
 
-    def changed(*arguments: Any) -> Any:
-        return [replace(s, text=s.text + "（改）") for s in real(*arguments)]
+    def changed(*arguments: Any, **named: Any) -> Any:
+        hits, sentences = real(*arguments, **named)
+        return hits, [replace(s, text=s.text + "（改）") for s in sentences]
 
-    monkeypatch.setattr(searcher, "sentences", changed)
+    monkeypatch.setattr(searcher, "find", changed)
     answerer = Answerer(lambda: View(searcher), CONTACTS, FakeTriage())  # type: ignore[arg-type]
     answer, _ = answerer.answer(Question(COVERED, "zh-Hans"), Conversation("c"))
     check(answer, searcher)

@@ -104,9 +104,9 @@ def searcher(corpus: Path, tmp_path: Path) -> Searcher:
 def test_another_wording_finds_the_sentence(searcher: Searcher) -> None:
     """The words of the question stand nowhere in the article."""
     query = searcher.query("constables, which digits reach", language="en")
-    hits = searcher.search(query, 3)
+    hits, sentences = searcher.find(query, 3)
     assert hits[0].article.article_id == "tiny-en-call"
-    best = max(searcher.sentences(query, hits), key=lambda s: s.asked_score)
+    best = max(sentences, key=lambda s: s.asked_score)
     assert best.asked is not None
     assert best.asked.question == "Which digits reach the constables?"
     assert best.asked.share > 0.9
@@ -119,7 +119,7 @@ def test_without_known_questions_nothing_changes(searcher: Searcher) -> None:
     query = plain.query("Police in Cambodia", language="en")
     assert plain.nearness("Police in Cambodia") == 0.0
     assert plain.known_questions(query, 3, language="en") == []
-    assert {s.asked for s in plain.sentences(query, plain.search(query, 3))} == {None}
+    assert {s.asked for s in plain.find(query, 3)[1]} == {None}
 
 
 def test_the_nearest_are_given_by_language_and_without_what_is_withdrawn(searcher: Searcher) -> None:

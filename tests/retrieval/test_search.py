@@ -143,8 +143,8 @@ def test_reprints_are_counted(crawled_article: Callable[..., bytes]) -> None:
 
 def test_sentences_of_hits_come_in_reading_order_with_their_own_evidence(searcher: Searcher) -> None:
     query = searcher.query("从境外拨打12308热线")
-    hits = searcher.search(query, 2)
-    scored = searcher.sentences(query, hits)
+    hits, scored = searcher.find(query, 2)
+    assert hits == searcher.search(query, 2)
     assert [s.text for s in scored][:2] == [
         "从境外拨打12308热线，要先加上中国的国家代码。",
         "热线全天有人接听。",
