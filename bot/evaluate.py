@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +12,12 @@ from typing import TYPE_CHECKING
 import ir_measures
 import numpy as np
 from ir_measures import RR, R, Success, nDCG
-from numpy.typing import NDArray
 
 from bot import conversation as conversations
 from bot.compose import compose_quotes
 from bot.evidence import N_CANDIDATES, choose
 from bot.question_set import JudgedQuestion, fact_keys, holds_any, read_questions
+from bot.ranking import auroc
 from bot.types import Conversation, Question, Turn
 
 if TYPE_CHECKING:
@@ -195,8 +196,8 @@ def _abstention(
     right = np.array([o.confidence for o in outcomes if o.cites_first])
     measures = {
         "uncovered": float(len(refused)),
-        "auroc": _auroc(covered, refused),
-        "auroc_right": _auroc(right, refused),
+        "auroc": round(auroc(covered, refused, empty=math.nan), 4),
+        "auroc_right": round(auroc(right, refused, empty=math.nan), 4),
         "answered_covered": _mean([o.is_answered for o in outcomes]),
         "answered_uncovered": _mean(answered_wrongly),
     }
@@ -204,15 +205,6 @@ def _abstention(
         bound = float(np.quantile(covered, 1 - share))
         measures[f"uncovered_answered_at_{share:g}"] = round(float(np.mean(refused >= bound)), 4)
     return measures
-
-
-def _auroc(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
-    """Chance that a covered question has more confidence than an uncovered one; ties count half."""
-    if not len(positive) or not len(negative):
-        return float("nan")
-    above = (positive[:, None] > negative[None, :]).mean()
-    equal = (positive[:, None] == negative[None, :]).mean()
-    return round(float(above + equal / 2), 4)
 
 
 def _mean(values: Sequence[float | bool]) -> float:

@@ -11,6 +11,7 @@ from pathlib import Path
 from bot.contacts import ContactList
 from bot.offer import OfferChecker, OfferReport
 from bot.offer_set import OFFERS_DIR, SPLITS, LabelledOffer, read_offers
+from bot.ranking import auroc
 from bot.signs import SignList
 from retrieval import Lexicon
 
@@ -42,7 +43,7 @@ def measure(reports: Sequence[tuple[bool, OfferReport]]) -> OfferMeasures:
     return OfferMeasures(
         n_scams=len(scams),
         n_honest=len(honest),
-        auroc=auroc([r.score for r in scams], [r.score for r in honest]),
+        auroc=round(auroc([r.score for r in scams], [r.score for r in honest], empty=0.0), 4),
         precision=_share(hit, hit + alarm),
         recall=_share(hit, len(scams)),
         recall_flagged=_share(hit + _n(scams, "suspicious"), len(scams)),
@@ -70,12 +71,6 @@ def offer_page(figures: Mapping[str, OfferMeasures]) -> str:
         for name, m in figures.items()
     ]
     return "\n".join(lines)
-
-
-def auroc(positives: Sequence[float], negatives: Sequence[float]) -> float:
-    """The chance that a positive scores above a negative, ties counting half; 0 without pairs."""
-    pairs = [(p > n) + 0.5 * (p == n) for p in positives for n in negatives]
-    return _share(sum(pairs), len(pairs))
 
 
 def _n(reports: Sequence[OfferReport], verdict: str) -> int:

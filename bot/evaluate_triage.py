@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from bot.ranking import auroc
 from bot.triage import Triage
 from bot.triage_set import EVAL_DIR, SPLITS, JudgedText, read_judged
 from bot.types import SITUATIONS, Conversation, Question, Turn
@@ -75,14 +76,6 @@ def triage_report(measures: TriageMeasures) -> str:
     return "\n".join(lines)
 
 
-def auroc(yes: Sequence[float], no: Sequence[float]) -> float:
-    """The chance that a score of `yes` lies above a score of `no`; ties count half. 0.5 where one is empty."""
-    if not yes or not no:
-        return 0.5
-    wins = sum((y > n) + 0.5 * (y == n) for y in yes for n in no)
-    return wins / (len(yes) * len(no))
-
-
 def _by_language(triage: Triage, kind: YesNo, split: str, eval_dir: Path) -> dict[str, YesNoMeasures]:
     rows = []
     for judged in read_judged(kind, split, eval_dir):
@@ -106,7 +99,7 @@ def _yes_no(rows: Sequence[tuple[bool, bool, float]]) -> YesNoMeasures:
         recall=n_found / len(yes) if yes else 0.0,
         false_alarms=n_alarms / len(no) if no else 0.0,
         precision=n_found / (n_found + n_alarms) if n_found + n_alarms else 0.0,
-        auroc=auroc([s for _, s in yes], [s for _, s in no]),
+        auroc=auroc([s for _, s in yes], [s for _, s in no], empty=0.5),
     )
 
 

@@ -16,8 +16,8 @@ CORPUS = Path(__file__).parents[2] / "corpus"
 
 
 def test_auroc_by_hand() -> None:
-    assert auroc([0.9, 0.4], [0.4, 0.1]) == pytest.approx((1 + 1 + 0.5 + 1) / 4)
-    assert auroc([], [0.1]) == 0
+    assert auroc([0.9, 0.4], [0.4, 0.1], empty=0.0) == pytest.approx((1 + 1 + 0.5 + 1) / 4)
+    assert auroc([], [0.1], empty=0.0) == 0
 
 
 def test_the_splits_are_large_balanced_and_apart() -> None:

@@ -222,9 +222,9 @@ def test_logistic_regression_finds_the_odds() -> None:
 
 
 def test_auroc_by_hand() -> None:
-    assert auroc([3.0, 1.0], [2.0, 0.0]) == 0.75
-    assert auroc([1.0], [1.0]) == 0.5
-    assert auroc([], [1.0]) == 0.5
+    assert auroc([3.0, 1.0], [2.0, 0.0], empty=0.5) == 0.75
+    assert auroc([1.0], [1.0], empty=0.5) == 0.5
+    assert auroc([], [1.0], empty=0.5) == 0.5
 
 
 # -- the judged sets -----------------------------------------------------------------------------------------

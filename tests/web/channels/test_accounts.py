@@ -6,8 +6,6 @@ import argparse
 import io
 import logging
 import re
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -111,18 +109,6 @@ def parse(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     channels_cli.add_parser(parser.add_subparsers())
     return parser.parse_args(["channels", *arguments])
-
-
-@pytest.fixture
-def stand_in() -> Iterator[tuple[StandIn, str]]:
-    found = StandIn()
-    server = found.server
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield found, f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def test_check_prints_urls_and_complaints(tmp_path: Path, stand_in: tuple[StandIn, str]) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +22,6 @@ from web.channels.registry import ADAPTERS
 
 # uvicorn shuts down in order, and then ends by the signal that asked for it.
 STOPPED = -signal.SIGTERM
-
-
-@pytest.fixture
-def stand_in() -> Iterator[tuple[StandIn, str]]:
-    """The platforms' APIs behind a socket."""
-    found = StandIn()
-    server = found.server
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield found, f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def deliver(
