@@ -70,11 +70,11 @@ class Answerer:
         if assessment.is_emergency:
             card = self._triage.card(question, assessment, self.contacts)
             return replace(answer, status="emergency", contacts=card.contacts, card=card.lines, notice=card.notice)
-        contacts = self._contacts(question, assessment)
-        if answer.status == "not_covered":
+        is_covered = answer.status == "answered"
+        contacts = () if is_covered and not assessment.shows_contacts else self._contacts(question, assessment)
+        if not is_covered:
             return replace(answer, notice=text("not_covered", question.language), contacts=contacts)
-        notice = assessment.notice or answer.notice
-        return replace(answer, notice=notice, contacts=contacts if assessment.shows_contacts else ())
+        return replace(answer, notice=assessment.notice or answer.notice, contacts=contacts)
 
     def _quoted(self, answer: Answer, question: Question, conversation: Conversation, *, may_suggest: bool) -> Answer:
         view = self._view()
@@ -106,8 +106,8 @@ class Answerer:
 
     def _contacts(self, question: Question, assessment: Assessment) -> tuple[Contact, ...]:
         """Where to ask: for a person who has not said of what nationality, the language is taken as a hint."""
-        country = question.country or assessment.country
-        nationality = question.nationality or assessment.nationality
+        where = self._triage.whereabouts(question)
+        nationality, country = where.nationality, where.country
         hinted = (nationality,) if nationality else likely_nationalities(question.language)
         found = [
             contact

@@ -53,8 +53,10 @@ class Suggestions:
             query = view.searcher.known_query(row)
             is_enough = choose(query, *view.searcher.find(query, N_CANDIDATES, without=view.withdrawn)).is_enough
             question = Question(query.text, query.language or "en")
-            assessment = self._triage.assess(question, Conversation("")) if is_enough else None
-            answers[row] = assessment is not None and not (assessment.is_emergency or assessment.is_declined)
+            if is_enough:
+                assessment = self._triage.assess(question, Conversation(""), embedding=query.vector)
+                is_enough = not (assessment.is_emergency or assessment.is_declined)
+            answers[row] = is_enough
         return answers[row]
 
 

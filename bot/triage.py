@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bot import emergency, refusal, situations
 from bot.contacts import ContactList, unique
 from bot.emergency import EmergencyCard
@@ -14,7 +17,7 @@ from bot.nationalities import likely_nationalities
 from bot.signals import Signals, default_signals
 from bot.texts import text
 from bot.types import Contact, Conversation, Question, Situation
-from bot.whereabouts import guess_country, guess_nationality
+from bot.whereabouts import Whereabouts, whereabouts
 from retrieval import Lexicon
 
 logger = logging.getLogger(__name__)
@@ -27,7 +30,7 @@ CLEAR_ALARM = 1.3
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What was understood of a question. `nationality` and `country` are guesses from the text: proposals only."""
+    """What was understood of a question."""
 
     situation: Situation
     is_emergency: bool
@@ -38,8 +41,6 @@ class Assessment:
     is_second_scam: bool
     notice: str | None
     shows_contacts: bool
-    nationality: str | None
-    country: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +71,12 @@ class Triage:
         # Not known until the model has answered once; it may be loaded, or mended, after the start.
         self._fits: bool | None = None
 
-    def assess(self, question: Question, conversation: Conversation) -> Assessment:
-        """What `question` needs, with the turns before in mind."""
+    def assess(
+        self, question: Question, conversation: Conversation, *, embedding: NDArray[np.float32] | None = None
+    ) -> Assessment:
+        """What `question` needs, with the turns before in mind; `embedding` is its own where that is known."""
         found = self._signals.find(question.text)
-        scores = self.scores(question.text, found)
+        scores = self.scores(question.text, found, embedding=embedding)
         violence = emergency.is_violence(found)
         self_harm = emergency.is_self_harm(found) or (
             scores.judgement is not None and scores.judgement.self_harm >= 0 and "story" not in found
@@ -98,16 +101,16 @@ class Triage:
             is_second_scam=is_second_scam,
             notice=text("notice_second_scam", question.language) if is_second_scam else None,
             shows_contacts=is_alarm or is_second_scam or situation in ("trapped", "family"),
-            nationality=guess_nationality(question.text),
-            country=guess_country(question.text, self._lexicon),
         )
 
-    def scores(self, question: str, found: frozenset[str] | None = None) -> Scores:
-        """What decides on the text of a question; `found` are its signals where they are known."""
+    def scores(
+        self, question: str, found: frozenset[str] | None = None, *, embedding: NDArray[np.float32] | None = None
+    ) -> Scores:
+        """What decides on the text of a question; `found` are its signals, `embedding` its own, where known."""
         found = self._signals.find(question) if found is None else found
         alarm = emergency.alarm_score(found, self._signals)
         harm = refusal.harm_score(found, self._signals)
-        judgement = self._judge(question, found, alarm=alarm, harm=harm)
+        judgement = self._judge(question, found, embedding, alarm=alarm, harm=harm)
         if judgement is None:
             return Scores(alarm - emergency.ALARM, harm - refusal.DECLINED, None)
         if alarm >= emergency.CERTAIN_ALARM:
@@ -117,10 +120,11 @@ class Triage:
 
     def card(self, question: Question, assessment: Assessment, contacts: ContactList) -> EmergencyCard:
         """The emergency card: every contact is a record of `contacts`, every line a fixed text."""
+        where = self.whereabouts(question)
         chosen = emergency.card_contacts(
             contacts,
-            nationality=question.nationality or assessment.nationality,
-            country=question.country or assessment.country,
+            nationality=where.nationality,
+            country=where.country,
             language=question.language,
             situation=assessment.situation,
             self_harm=assessment.is_self_harm,
@@ -132,6 +136,10 @@ class Triage:
         if not (question.nationality and question.country):
             lines += (text("card_where", question.language),)
         return EmergencyCard(chosen, lines, emergency.card_notice(assessment.situation, question.language, **kinds))
+
+    def whereabouts(self, question: Question) -> Whereabouts:
+        """Where the person is and from where, as said or as the text proposes."""
+        return whereabouts(question, self._lexicon)
 
     def surrender_contacts(self, question: Question, contacts: ContactList) -> tuple[Contact, ...]:
         """Where somebody who wants to stop can turn: the police of where they are, then of where they are from."""
@@ -151,7 +159,9 @@ class Triage:
         ]
         return unique((*police[:2], *own[:1]))[:MAX_SURRENDER_CONTACTS]
 
-    def _judge(self, question: str, found: frozenset[str], *, alarm: float, harm: float) -> Judgement | None:
+    def _judge(
+        self, question: str, found: frozenset[str], embedding: NDArray[np.float32] | None, *, alarm: float, harm: float
+    ) -> Judgement | None:
         if self._embed is None or self._weights is None or self._fits is False:
             return None
         try:
@@ -163,7 +173,8 @@ class Triage:
                         "run `python -m bot.train_triage`"
                     )
                     return None
-            return self._weights.judge(self._embed(question), found, alarm=alarm, harm=harm)
+            embedding = self._embed(question) if embedding is None else embedding
+            return self._weights.judge(embedding, found, alarm=alarm, harm=harm)
         except Exception as error:
             # Whatever a model may raise: somebody in danger gets the card all the same.
             logger.warning("no embedding (%s); the triage goes by rules alone", type(error).__name__)

@@ -4,14 +4,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from bot.emergency import HOST_COUNTRIES
+from bot.types import Question
 from retrieval import Lexicon, fold, load_yaml
 from retrieval.text import UNSPACED, without_marks
 
 _FILE = Path(__file__).parent / "whereabouts.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Of what nationality a person is and where: ISO 3166-1 alpha-2 codes, None where nothing tells."""
+
+    nationality: str | None
+    country: str | None
+
+
+def whereabouts(question: Question, lexicon: Lexicon) -> Whereabouts:
+    """What the person has said of this, and what the text proposes where nothing was said."""
+    return Whereabouts(
+        question.nationality or guess_nationality(question.text),
+        question.country or guess_country(question.text, lexicon),
+    )
 
 
 def guess_country(text: str, lexicon: Lexicon) -> str | None:

@@ -22,24 +22,23 @@ HABIT_SHARE = 0.7
 HABIT_PRIOR = 20
 
 
-def language_habits(cosines: NDArray[np.float32], groups: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
-    """What to take off the cosine of each passage because of its language alone.
+def language_habits(cosines: NDArray[np.float32], languages: NDArray[np.int64]) -> NDArray[np.float32]:
+    """What to take off the cosine of each row because of its language alone.
 
     The model puts texts of one language near one another whatever they say, so that a question in Vietnamese finds
     every Vietnamese passage nearer than the Chinese one that answers it. The mean of each language for this query
     shows by how much.
 
     Args:
-        cosines: (n,) dense similarity of each passage.
-        groups: the rows of each language.
+        cosines: (n,) dense similarity of each row.
+        languages: (n,) the number of the language of each row, counted from 0.
     Returns:
-        (n,) float32 to subtract; 0 everywhere where there is one language only.
+        (number of languages,) float32, to subtract from the rows of each; 0 where there is one language only.
     """
-    habits = np.zeros(len(cosines), dtype=np.float32)
-    mean = _mean(cosines)
-    for rows in groups:
-        trust = len(rows) / (len(rows) + HABIT_PRIOR)
-        habits[rows] = HABIT_SHARE * trust * (float(cosines[rows].mean()) - mean)
+    counts = np.bincount(languages)
+    means = np.bincount(languages, weights=cosines) / np.maximum(counts, 1)
+    trust = counts / (counts + HABIT_PRIOR)
+    habits: NDArray[np.float32] = (HABIT_SHARE * trust * (means - _mean(cosines))).astype(np.float32)
     return habits
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -80,8 +80,9 @@ class Lexicon:
         return names
 
     @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        alternatives = []
+    def _patterns(self) -> dict[str, re.Pattern[str]]:
+        """The names by their first letter, longest first: trying all of them at each letter took half a millisecond."""
+        alternatives: dict[str, list[str]] = {}
         for name in sorted(self._by_name, key=lambda n: (-len(n), n)):
             escaped = re.escape(name)
             # A Latin name stands between word boundaries, a Chinese or Thai one anywhere.
@@ -90,16 +91,26 @@ class Lexicon:
             if not re.search(f"[{UNSPACED}]", name):
                 # Beside Chinese, «KK园区» has no space to bound it.
                 before, after = r"(?<![a-z0-9])", r"(?![a-z0-9])"
-            alternatives.append(f"{before}{escaped}{after}")
-        return re.compile("|".join(alternatives) or r"(?!)")
+            alternatives.setdefault(name[0], []).append(f"{before}{escaped}{after}")
+        return {first: re.compile("|".join(names)) for first, names in alternatives.items()}
+
+    def _names_in(self, text: str) -> Iterator[str]:
+        """The names in folded text, in order; none begins within another."""
+        position = 0
+        while position < len(text):
+            pattern = self._patterns.get(text[position])
+            match = pattern.match(text, position) if pattern else None
+            if match:
+                yield match[0]
+            position = match.end() if match else position + 1
 
     def find(self, text: str) -> list[Entry]:
         """Entries named in `text`, in order, each once. Of names within one another the longest counts."""
         folded = _folded(text)
         found: dict[str, Entry] = {}
         for form in dict.fromkeys((folded, without_marks(folded))):
-            for match in self._pattern.finditer(form):
-                for entry in self._by_name[match[0]]:
+            for name in self._names_in(form):
+                for entry in self._by_name[name]:
                     found.setdefault(f"{entry.group}:{entry.entry_id}", entry)
         return list(found.values())
 

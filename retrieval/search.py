@@ -57,6 +57,19 @@ class _Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class _Words:
+    """The terms of a question, and which of them are a place or a number."""
+
+    terms: frozenset[str]
+    names: frozenset[str]
+
+    @classmethod
+    def of(cls, found: Iterable[str]) -> _Words:
+        distinct = frozenset(found)
+        return cls(distinct, frozenset(t for t in distinct if is_place_term(t) or _NUMBER.fullmatch(t)))
+
+
+@dataclass(frozen=True, slots=True)
 class _Signals:
     """What one query says of every passage and sentence: arrays in row order.
 
@@ -85,7 +98,7 @@ class Searcher:
         self.index = index
         self._embedder = embedder
         self._lexicon = lexicon
-        self._terms_of_question: dict[int, frozenset[str]] = {}
+        self._asked_words: dict[int, _Words] = {}
 
     @cached_property
     def _passage_ids(self) -> list[str]:
@@ -96,8 +109,9 @@ class Searcher:
         return np.array([self.index.articles[p.article_id].language for p in self.index.passages], dtype=np.str_)
 
     @cached_property
-    def _language_rows(self) -> list[NDArray[np.int64]]:
-        return _rows_by_value(self._languages)
+    def _language_of(self) -> NDArray[np.int64]:
+        """The language of each passage, as a number."""
+        return _numbered(self._languages)
 
     @cached_property
     def _sentence_rows(self) -> list[range]:
@@ -120,12 +134,19 @@ class Searcher:
         return starts, sentence_rows
 
     @cached_property
-    def _sentence_language_rows(self) -> list[NDArray[np.int64]]:
-        return _rows_by_value(self._languages[self._passage_of])
+    def _filled(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The passages that have sentences, and where the sentences of each begin."""
+        passage_rows, starts = np.unique(self._passage_of, return_index=True)
+        return passage_rows, starts
 
     @cached_property
-    def _question_language_rows(self) -> list[NDArray[np.int64]]:
-        return _rows_by_value(np.array([question.language for question in self.index.questions], dtype=np.str_))
+    def _question_languages(self) -> list[str]:
+        return sorted({question.language for question in self.index.questions})
+
+    @cached_property
+    def _question_language_of(self) -> NDArray[np.int64]:
+        """The language of each known question, as its place in `_question_languages`."""
+        return _numbered(np.array([question.language for question in self.index.questions], dtype=np.str_))
 
     @cached_property
     def _places_named(self) -> NDArray[np.bool_]:
@@ -168,7 +189,7 @@ class Searcher:
             terms=found,
             vector=vector,
             unknown_share=self._weight(unknown) / self._weight(found) if found else 0.0,
-            has_names=bool(_names(found)),
+            has_names=bool(_Words.of(found).names),
         )
 
     def nearness(self, text: str) -> float:
@@ -227,7 +248,10 @@ class Searcher:
     @cached_property
     def question_rows(self) -> dict[str, NDArray[np.int64]]:
         """The rows of the known questions in each language that has any."""
-        return {self.index.questions[int(rows[0])].language: rows for rows in self._question_language_rows if len(rows)}
+        return {
+            language: np.flatnonzero(self._question_language_of == number)
+            for number, language in enumerate(self._question_languages)
+        }
 
     def known_questions(
         self, query: Query, k: int, *, language: str, without: frozenset[str] = frozenset()
@@ -258,7 +282,9 @@ class Searcher:
         asked = signals.asked
         weights = {term: self.index.lexical.idf(term) for term in query.terms}
         contexts = self.index.passage_terms.shares(weights)
-        names = _names(query.terms)
+        words = _Words.of(query.terms)
+        whole = self._weight(words.terms)
+        names = sorted(words.names)
         headed = {name: self.index.heading_terms.holding(name) for name in names}
         held = {name: self.index.sentence_terms.holding(name) for name in names}
         places = [held[name] for name in names if is_place_term(name)]
@@ -270,7 +296,7 @@ class Searcher:
                 sentence = self.index.sentences[row].sentence
                 text = hit.article.text[sentence.start : sentence.end]
                 question_row = -1 if asked is None else int(asked.rows[row])
-                asked_terms = self._question_terms(question_row)[1] if question_row >= 0 else ()
+                asked_words = self._words_of(question_row) if question_row >= 0 else None
                 scored.append(
                     ScoredSentence(
                         hit=hit,
@@ -282,9 +308,11 @@ class Searcher:
                         overlap=float(signals.overlaps[row]),
                         context_overlap=float(contexts[passage_row]),
                         n_names_missing=sum(
-                            not (held[name][row] or headed[name][passage_row] or name in asked_terms) for name in names
+                            not (held[name][row] or headed[name][passage_row])
+                            and (asked_words is None or name not in asked_words.names)
+                            for name in names
                         ),
-                        asked=self._likeness(query, question_row),
+                        asked=None if asked_words is None else self._likeness(question_row, words, asked_words, whole),
                         asked_score=0.0 if asked is None else float(asked.scores[row]),
                         asked_cosine=0.0 if asked is None else float(asked.cosines[row]),
                     )
@@ -294,10 +322,11 @@ class Searcher:
     def _signals(self, query: Query) -> _Signals:
         cosines = self.index.passage_vectors.cosines(query.vector)
         said_cosines = self.index.sentence_vectors.cosines(query.vector)
-        said = standard_scores(said_cosines - language_habits(said_cosines, self._sentence_language_rows))
+        sentence_languages = self._language_of[self._passage_of]
+        said = standard_scores(said_cosines - language_habits(said_cosines, sentence_languages)[sentence_languages])
         return _Signals(
             raw_cosines=cosines,
-            habits=language_habits(cosines, self._language_rows),
+            habits=language_habits(cosines, self._language_of)[self._language_of],
             lexical=self.index.lexical.scores(query.terms),
             overlaps=self.index.sentence_terms.shares({term: self.index.lexical.idf(term) for term in query.terms}),
             said_cosines=said_cosines,
@@ -308,10 +337,9 @@ class Searcher:
     def _asked(self, query: Query, said_cosines: NDArray[np.float32], said: NDArray[np.float32]) -> _Asked:
         starts, sentence_rows = self._question_starts
         raw = self.index.question_vectors.cosines(query.vector)
-        found = raw - language_habits(raw, self._question_language_rows)
-        for language, question_rows in self.question_rows.items():
-            if _kind_of(language) != _kind_of(query.language):
-                found[question_rows] -= FOREIGN_PENALTY
+        foreign = [_kind_of(language) != _kind_of(query.language) for language in self._question_languages]
+        taken_off = language_habits(raw, self._question_language_of) + np.float32(FOREIGN_PENALTY) * np.array(foreign)
+        found = raw - taken_off.astype(np.float32)[self._question_language_of]
         best = np.maximum.reduceat(found, starts)
         scores = said.copy()
         among = best if len(best) >= MIN_ASKED else said_cosines
@@ -327,25 +355,21 @@ class Searcher:
             cosines[sentence_rows[position]] = raw[row]
         return _Asked(scores=scores, cosines=cosines, rows=rows)
 
-    def _likeness(self, query: Query, question_row: int) -> Likeness | None:
-        """How the words of the query compare with those of a known question; None without one."""
-        if question_row < 0:
-            return None
-        text, asked = self._question_terms(question_row)
-        ours = set(query.terms)
+    def _likeness(self, question_row: int, words: _Words, asked: _Words, whole: float) -> Likeness:
+        """How `words`, those of a query that weigh `whole`, compare with those of a known question."""
         return Likeness(
-            question=text,
-            share=self._weight(ours & asked) / self._weight(ours) if ours else 0.0,
-            n_names_apart=len(_names(ours) ^ _names(asked)),
+            question=self.index.questions[question_row].text,
+            share=self._weight(words.terms & asked.terms) / whole if words.terms else 0.0,
+            n_names_apart=len(words.names ^ asked.names),
         )
 
-    def _question_terms(self, question_row: int) -> tuple[str, frozenset[str]]:
-        text = self.index.questions[question_row].text
-        found = self._terms_of_question.get(question_row)
+    def _words_of(self, question_row: int) -> _Words:
+        """The words of a known question."""
+        found = self._asked_words.get(question_row)
         if found is None:
-            found = frozenset((*terms(text), *self._lexicon.entity_terms(text)))
-            self._terms_of_question[question_row] = found
-        return text, found
+            text = self.index.questions[question_row].text
+            found = self._asked_words[question_row] = _Words.of((*terms(text), *self._lexicon.entity_terms(text)))
+        return found
 
     def _weight(self, of: Iterable[str]) -> float:
         return sum(self.index.lexical.idf(term) for term in of)
@@ -356,43 +380,32 @@ class Searcher:
         return np.where(self._languages == query.language, np.float32(LANGUAGE_BONUS), np.float32(0))
 
     def _scores(self, query: Query, signals: _Signals, candidates: Sequence[int]) -> NDArray[np.float32]:
-        if not candidates:
-            return np.zeros(0, dtype=np.float32)
-        sentence_rows = np.concatenate([np.array(self._sentence_rows[row], dtype=np.int64) for row in candidates])
-        sentence_cosines = signals.said_cosines[sentence_rows]
-        best_cosines = np.full(len(candidates), -1.0, dtype=np.float32)
-        best_overlaps = np.zeros(len(candidates), dtype=np.float32)
-        at = 0
-        for position, row in enumerate(candidates):
-            n = len(self._sentence_rows[row])
-            if n:
-                best_cosines[position] = sentence_cosines[at : at + n].max()
-                best_overlaps[position] = signals.overlaps[sentence_rows[at : at + n]].max()
-            at += n
         chosen = np.array(candidates, dtype=np.int64)
         cosines = signals.cosines
         scores = fused_scores(
             cosines[chosen],
             signals.lexical[chosen],
-            best_cosines - signals.habits[chosen],
-            best_overlaps,
-            mean=float(cosines.mean()),
+            self._best_of(signals.said_cosines, none=-1.0)[chosen] - signals.habits[chosen],
+            self._best_of(signals.overlaps, none=0.0)[chosen],
+            mean=float(cosines.mean()) if len(cosines) else 0.0,
             spread=spread(cosines),
         )
         if signals.asked is not None:
-            best_asked = [signals.asked.scores[self._sentence_rows[row]].max(initial=0.0) for row in candidates]
-            scores += ASKED_WEIGHT * np.array(best_asked, dtype=np.float32)
+            scores += ASKED_WEIGHT * np.maximum(self._best_of(signals.asked.scores, none=0.0)[chosen], 0)
         return scores + self._language_bonus(query)[chosen]
+
+    def _best_of(self, values: NDArray[np.float32], *, none: float) -> NDArray[np.float32]:
+        """The highest of the `values` of the sentences of each passage; `none` where it has no sentence."""
+        best = np.full(len(self.index.passages), none, dtype=np.float32)
+        passage_rows, starts = self._filled
+        if len(starts):
+            best[passage_rows] = np.maximum.reduceat(values, starts)
+        return best
 
 
 def _kind_of(language: str | None) -> str:
     """The language without its script: the two scripts of Chinese are one language here."""
     return (language or "").partition("-")[0]
-
-
-def _names(of: Iterable[str]) -> set[str]:
-    """Those terms that are a place or a number, a year or a hotline, say."""
-    return {term for term in of if is_place_term(term) or _NUMBER.fullmatch(term)}
 
 
 def _any_of(rows: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
@@ -401,6 +414,6 @@ def _any_of(rows: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
     return found
 
 
-def _rows_by_value(values: NDArray[np.str_]) -> list[NDArray[np.int64]]:
-    """The rows of each value."""
-    return [np.flatnonzero(values == value) for value in np.unique(values)]
+def _numbered(values: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Each value as its place among the distinct ones, sorted."""
+    return np.unique(values, return_inverse=True)[1].astype(np.int64)

@@ -19,6 +19,7 @@ from bot.texts import text
 from bot.triage import Assessment
 from bot.types import Answer, Contact, Conversation, Question, Turn
 from bot.view import View
+from bot.whereabouts import Whereabouts
 from retrieval import (
     EmbedderError,
     HashEmbedder,
@@ -42,8 +43,6 @@ CALM = Assessment(
     is_second_scam=False,
     notice=None,
     shows_contacts=False,
-    nationality=None,
-    country=None,
 )
 COVERED = "从境外拨打12308热线"
 UNCOVERED = "巧克力蛋糕"
@@ -56,12 +55,15 @@ class FakeTriage:
         self.assessment = replace(CALM, **said)
         self.asked: list[tuple[Question, Conversation]] = []
 
-    def assess(self, question: Question, conversation: Conversation) -> Assessment:
+    def assess(self, question: Question, conversation: Conversation, *, embedding: Any = None) -> Assessment:
         self.asked.append((question, conversation))
         return self.assessment
 
     def card(self, question: Question, assessment: Assessment, contacts: ContactList) -> EmergencyCard:
         return EmergencyCard(contacts.contacts[:2], ("a line of the card",), "the notice of the card")
+
+    def whereabouts(self, question: Question) -> Whereabouts:
+        return Whereabouts(question.nationality, question.country)
 
     def surrender_contacts(self, question: Question, contacts: ContactList) -> tuple[Contact, ...]:
         return contacts.contacts[3:4]
@@ -310,7 +312,7 @@ def test_a_question_that_would_bring_an_alarm_or_a_refusal_is_no_suggestion(
     searcher: Searcher, said: dict[str, Any]
 ) -> None:
     class Alarmed(FakeTriage):
-        def assess(self, question: Question, conversation: Conversation) -> Assessment:
+        def assess(self, question: Question, conversation: Conversation, *, embedding: Any = None) -> Assessment:
             return replace(CALM, **(said if question.text != UNCOVERED else {}))
 
     answerer = Answerer(lambda: View(searcher), CONTACTS, Alarmed())  # type: ignore[arg-type]

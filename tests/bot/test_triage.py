@@ -19,6 +19,7 @@ from bot.train_triage import N_LANDMARKS, fit_logistic, held_out_scores, lessons
 from bot.triage import Triage
 from bot.triage_set import KINDS, SPLITS, read_judged
 from bot.types import SITUATIONS, Conversation, Question, Turn
+from bot.whereabouts import Whereabouts
 from retrieval import LANGUAGES, Lexicon
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,8 +122,7 @@ def test_watched_is_noticed_and_text_comes_first() -> None:
     ],
 )
 def test_where_and_who_are_guessed_from_the_text(text: str, country: str | None, nationality: str | None) -> None:
-    assessment = TRIAGE.assess(Question(text, "en"), NOBODY)
-    assert (assessment.country, assessment.nationality) == (country, nationality)
+    assert TRIAGE.whereabouts(Question(text, "en")) == Whereabouts(nationality, country)
 
 
 def test_a_chosen_country_wins_over_a_guess() -> None:
