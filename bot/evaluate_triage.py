@@ -140,8 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rules-only", action="store_true", help="as if the embedding model were broken")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    embed = None if options.rules_only else load_embedder(None, options.data).embed_query
-    triage = Triage(Lexicon.load(options.eval.parent / "lexicon.yaml"), embed)
+    read = None if options.rules_only else load_embedder(None, options.data).read_query
+    triage = Triage(Lexicon.load(options.eval.parent / "lexicon.yaml"), read)
     measures = measure_triage(triage, options.split, options.eval)
     print(json.dumps(asdict(measures), ensure_ascii=False) if options.json else triage_report(measures))
 

@@ -50,11 +50,12 @@ class Suggestions:
             self._state, self._answers = state, {}
         answers = self._answers
         if row not in answers:
-            query = view.searcher.known_query(row)
+            known = view.searcher.index.questions[row]
+            query = view.searcher.query(known.text, language=known.language)
             is_enough = choose(query, *view.searcher.find(query, N_CANDIDATES, without=view.withdrawn)).is_enough
-            question = Question(query.text, query.language or "en")
+            question = Question(known.text, known.language)
             if is_enough:
-                assessment = self._triage.assess(question, Conversation(""), embedding=query.vector)
+                assessment = self._triage.assess(question, Conversation(""))
                 is_enough = not (assessment.is_emergency or assessment.is_declined)
             answers[row] = is_enough
         return answers[row]

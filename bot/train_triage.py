@@ -1,70 +1,51 @@
 """Learns the weights of the triage: `python -m bot.train_triage` writes triage_weights.yaml from examples and dev sets.
 
-Nothing of the test sets is read.
+Nothing of the test and blind sets is read. Takes about five minutes on two cores.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
 
-from bot.emergency import alarm_score
-from bot.learned import (
-    EMBEDDING_HEADS,
-    EMBEDDING_SCALE,
-    HEADS,
-    LIKENESS_HEADS,
-    WEIGHTS_FILE,
-    Array,
-    Space,
-    gaussian_kernel,
-    rounded,
-    signal_features,
-    write_weights,
-)
-from bot.refusal import harm_score
-from bot.signals import Signals, default_signals
+from bot.learned import HEADS, WEIGHTS_FILE, Network, Read, write_weights
 from bot.triage_set import EVAL_DIR, KINDS, Kind, read_examples, read_judged
 from bot.types import SITUATIONS
-from retrieval import Embedder, load_embedder
+from retrieval import load_embedder
 
 logger = logging.getLogger(__name__)
 
 PROBE_TEXT = "Where can I find help?"
-# Chosen on the dev sets, by learning without one hand's sentences and judging those. Gained nothing that could be told:
-# more landmarks or directions, directions of equal width, equal weight of both answers.
-N_DIRECTIONS = 128
-N_LANDMARKS = 1500
-GAMMA = 5.0
-# The mean square length of a sentence in the space, which `GAMMA` belongs to.
-MEAN_SQUARE = 0.125
-# Directions in which languages differ, left out of the space: kinds of questions are to be told apart, not languages.
-N_LANGUAGE_DIRECTIONS = 10
-_MIN_SENTENCES_OF_LANGUAGE = 40
-# The penalty on large weights: the stronger, the more sentences must agree.
-PENALTY = 0.03
-# The same for the signals, which are learned from fewer sentences.
-SIGNAL_PENALTY = 20.0
-# For the heads that go by the embedding itself.
-EMBEDDING_PENALTY = 1.0
-# How much a sentence counts for a head when the phrases of signals.yaml were written with it in view, and when it was
-# collected for another head (the calm questions of one set are no look-alikes of the other's).
-SEEN_WEIGHT = 0.3
-OTHER_WEIGHT = 0.05
+# Chosen by learning without some hands' sentences and judging those. Gained nothing that could be told: more details or
+# queries, several networks, what the rules find as a further input, further layers of the model.
+N_DETAILS = 96
+N_QUERIES = 8
+N_ROUNDS = 8
+RATE = 2e-3
+DECAY = 0.05
+DROPPED = 0.3
+BATCH = 64
+_WARM_UP_STEPS = 100
+# How much a sentence counts for a head when it was collected for another one: the calm questions of one set are no
+# look-alikes of the other's.
+OTHER_WEIGHT = 0.1
 N_FOLDS = 5
-# Directions of the kernel below this share carry nothing but rounding.
-_MIN_EIGENVALUE = 1e-3
-# The share of a head's hardest look-alikes (by cross-validation) that may be taken for its case, where its limit is set.
-# A missed emergency costs more than a needless card, which stands above the answer and not in its place; of plain calm
-# questions 1.5 % are taken at 8 %.
+# The share of a head's hardest look-alikes, by hands that the network has not seen, that may be taken for its case: there
+# the limit is set. A missed emergency costs more than a needless card, which stands above the answer and not in its
+# place; a harmful request that is not declined gets quotes of published warnings.
 FALSE_ALARMS = {"emergency": 0.08, "harm": 0.08, "self-harm": 0.003}
+# The same where an alarm also decides on the situation.
+CLEAR_ALARMS = 0.03
 _ALARM_CLASSES = frozenset({"trapped", "family_alarm", "self_harm", "violence"})
 _SITUATION_CLASSES = {
     "trapped": "trapped",
@@ -76,27 +57,27 @@ _SITUATION_CLASSES = {
     "general": "general",
 }
 
+Scorer = Callable[[Sequence[int]], NDArray[np.float32]]
+
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """A sentence and what is known of it, by head: true, false, or absent where it says nothing to a head."""
+    """A sentence and what is known of it, by head: true, false, or absent where it says nothing to a head.
+
+    `collection` is the set that it was collected for: a kind, or `examples`, which serve all heads; `hand` is who wrote
+    it: "" for those who also wrote the rules.
+    """
 
     text: str
     language: str
-    # The set that the sentence was collected for: a kind, or `examples`, which serve all heads.
     collection: str
     known: dict[str, bool] = field(default_factory=dict)
-    # Written after the phrases of signals.yaml, so that its signals are like those of new text.
-    is_unseen: bool = False
-    # Its place among the sentences of its language and source. Sources tell the same scenes in the same order in
-    # several languages, so that what is at the same place goes into the same fold.
-    place: int = 0
+    hand: str = ""
 
 
 def lessons(eval_dir: Path) -> list[Lesson]:
     """All sentences that are learned from."""
     found = []
-    places: Counter[str] = Counter()
     for name, sentences in read_examples().items():
         known = {
             "emergency": name in _ALARM_CLASSES,
@@ -105,18 +86,15 @@ def lessons(eval_dir: Path) -> list[Lesson]:
         }
         if name in _SITUATION_CLASSES:
             known |= {s: s == _SITUATION_CLASSES[name] for s in SITUATIONS}
-        for language, sentence in sentences:
-            places[f"{name} {language}"] += 1
-            found.append(Lesson(sentence, language, "examples", known, place=places[f"{name} {language}"]))
+        found += [Lesson(sentence, language, "examples", known) for language, sentence in sentences]
     for kind in KINDS:
         for judged in read_judged(kind, "dev", eval_dir):
             # What a follow-up is about is told by the turns before it, not by its words.
             if kind == "situation" and judged.history:
                 continue
-            source = judged.text_id.rpartition("-")[0]
-            places[source] += 1
+            hand = judged.text_id.partition("-")[0]
             known = _known(kind, judged.label)
-            found.append(Lesson(judged.text, judged.language, kind, known, judged.is_unseen, places[source]))
+            found.append(Lesson(judged.text, judged.language, kind, known, "" if hand in KINDS else hand))
     return found
 
 
@@ -129,187 +107,145 @@ def _known(kind: Kind, label: bool | str) -> dict[str, bool]:
     return {s: s == label for s in SITUATIONS}
 
 
-# -- the space -----------------------------------------------------------------------------------------------
+class _Learner(nn.Module):
+    """`bot.learned.Network` as torch learns it, on standardised tokens."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.keys = nn.Linear(width, N_DETAILS)
+        self.queries = nn.Parameter(torch.randn(N_QUERIES, N_DETAILS) / N_DETAILS**0.5)
+        self.values = nn.Linear(width, N_DETAILS)
+        self.whole = nn.Linear(width, N_DETAILS)
+        self.heads = nn.Linear(N_DETAILS * (N_QUERIES + 1), len(HEADS))
+
+    def forward(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """(batch, heads) for (batch, n, width) tokens and a (batch, n) mask."""
+        tokens = functional.dropout(tokens, DROPPED, self.training)
+        likeness = torch.tanh(self.keys(tokens)) @ self.queries.T
+        shares = likeness.masked_fill(mask[..., None] == 0, -torch.inf).softmax(1)
+        details = torch.einsum("bnq,bnh->bqh", shares, functional.relu(self.values(tokens))).flatten(1)
+        mean = (tokens * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+        found = torch.cat([details, functional.relu(self.whole(mean))], 1)
+        out: torch.Tensor = self.heads(functional.dropout(found, 2 * DROPPED, self.training))
+        return out
+
+    def network(self, mean: torch.Tensor, scale: torch.Tensor) -> Network:
+        """The same for tokens as the model gives them, `mean` and `scale` being those they were standardised by."""
+        arrays: list[torch.Tensor] = []
+        for layer in (self.keys, self.values, self.whole):
+            weight = layer.weight / scale
+            arrays += [weight, layer.bias - weight @ mean]
+        arrays[2:2] = [self.queries]
+        arrays += [self.heads.weight, self.heads.bias]
+        return Network(*(array.detach().numpy() for array in arrays))
 
 
-def make_space(embeddings: Array, languages: Sequence[str]) -> Space:
-    """The space for likeness: the directions in which sentences differ most, without those in which languages do.
+def fit(tokens: Sequence[torch.Tensor], y: torch.Tensor, counts: torch.Tensor) -> Network:
+    """The network for sentences given as their tokens.
 
-    Landmarks are sentences by lot. Numbers are rounded as the file rounds them, so that what is learned fits what is
-    read.
+    Args:
+        y: (n, heads), NaN where nothing is known.
+        counts: (n, heads), how much each counts.
     """
-    mean = rounded(embeddings.mean(axis=0))
-    centred = embeddings - mean
-    of_languages = _language_directions(centred, np.array(languages))
-    rest = centred - (centred @ of_languages.T) @ of_languages
-    # The last directions of `rest` would be those that were taken out.
-    n_directions = min(N_DIRECTIONS, embeddings.shape[1] - len(of_languages))
-    directions = np.linalg.svd(rest, full_matrices=False)[2][:n_directions]
-    scale = np.sqrt(MEAN_SQUARE / float(((rest @ directions.T) ** 2).sum(axis=1).mean()))
-    projection = rounded(directions.T * scale)
-    chosen = np.random.default_rng(0).permutation(len(centred))[:N_LANDMARKS]
-    return Space(mean, projection, rounded(centred[chosen] @ projection), GAMMA)
+    torch.manual_seed(0)
+    chance = np.random.default_rng(0)
+    every = torch.cat(list(tokens))
+    mean, scale = every.mean(0), every.std(0)
+    learner = _Learner(every.shape[1])
+    optimiser = torch.optim.AdamW(learner.parameters(), lr=RATE, weight_decay=DECAY)
+    n_steps = N_ROUNDS * -(-len(tokens) // BATCH)
+    pace = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: min(1.0, (step + 1) / _WARM_UP_STEPS) * max(0.0, 1 - step / n_steps)
+    )
+    for _ in range(N_ROUNDS):
+        for rows in _batches(tokens, chance):
+            padded = nn.utils.rnn.pad_sequence([(tokens[row] - mean) / scale for row in rows], batch_first=True)
+            mask = torch.arange(padded.shape[1]) < torch.tensor([len(tokens[row]) for row in rows])[:, None]
+            known = ~torch.isnan(y[rows])
+            scores = learner(padded, mask.float())[known]
+            loss = functional.binary_cross_entropy_with_logits(scores, y[rows][known], weight=counts[rows][known])
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            pace.step()
+    return learner.network(mean, scale)
 
 
-def _language_directions(centred: Array, languages: NDArray[np.str_]) -> Array:
-    """(k, dim) unit rows: where the means of the languages lie apart."""
-    named, counts = np.unique(languages, return_counts=True)
-    frequent = named[counts >= _MIN_SENTENCES_OF_LANGUAGE]
-    if len(frequent) < 2:
-        return np.zeros((0, centred.shape[1]))
-    means = np.stack([centred[languages == language].mean(axis=0) for language in frequent])
-    apart = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)[2]
-    return np.asarray(apart[: min(N_LANGUAGE_DIRECTIONS, len(frequent) - 1)])
+def _batches(tokens: Sequence[torch.Tensor], chance: np.random.Generator) -> list[NDArray[np.int64]]:
+    """All rows once, those of like length together, in an order by lot."""
+    order = chance.permutation(len(tokens))
+    order = order[np.argsort([len(tokens[row]) // 8 for row in order], kind="stable")]
+    batches = np.split(order, range(BATCH, len(order), BATCH))
+    return [batches[i] for i in chance.permutation(len(batches))]
 
 
-# -- fitting -------------------------------------------------------------------------------------------------
-
-
-def fit_logistic(x: Array, y: Array, penalty: float, counts: Array | None = None) -> Array:
-    """Weights (features + 1,) of a logistic regression with a ridge penalty, the bias last and free, by Newton steps.
-
-    `counts` (n,): how often each row counts; None: once.
-    """
-    design = np.hstack([x, np.ones((len(x), 1))])
-    counts = np.ones(len(x)) if counts is None else counts
-    ridge = np.full(design.shape[1], penalty)
-    ridge[-1] = 1e-6
-    weights = np.zeros(design.shape[1])
-    for _ in range(50):
-        p = 1.0 / (1.0 + np.exp(-np.clip(design @ weights, -30, 30)))
-        gradient = design.T @ (counts * (p - y)) + ridge * weights
-        hessian = (design * (counts * p * (1 - p))[:, None]).T @ design + np.diag(ridge)
-        step = np.linalg.solve(hessian, gradient)
-        weights -= step
-        if float(np.abs(step).max()) < 1e-4:
-            break
-    return weights
-
-
-def held_out_scores(x: Array, y: Array, penalty: float, counts: Array, folds: NDArray[np.int64]) -> Array:
-    """The score of each row by weights learned without its fold."""
-    scores = np.zeros(len(y))
-    for fold in np.unique(folds):
-        inside, outside = folds == fold, folds != fold
-        weights = fit_logistic(x[outside], y[outside], penalty, counts[outside])
-        scores[inside] = x[inside] @ weights[:-1] + weights[-1]
-    return scores
-
-
-def fit_in_two_steps(
-    likeness: Array,
-    signals: Array,
-    y: Array,
-    counts: Array,
-    folds: NDArray[np.int64],
-    unseen: NDArray[np.bool_],
-) -> tuple[Array, Array]:
-    """Weights (m + signals + 1,), the bias last, and the held-out scores of the unseen rows.
-
-    Signals are trusted only as far as they help with text that they do not know: their phrases were written with the
-    seen sentences in view and find nearly all of them, which says nothing of new text. So likeness is learned first,
-    on all; then, on the unseen sentences alone, how much its held-out score and each signal count.
-    """
-    by_likeness = fit_logistic(likeness, y, PENALTY, counts)
-    first = held_out_scores(likeness, y, PENALTY, counts, folds)
-    second = np.hstack([first[:, None], signals])[unseen]
-    combined = fit_logistic(second, y[unseen], SIGNAL_PENALTY, counts[unseen])
-    scores = held_out_scores(second, y[unseen], SIGNAL_PENALTY, counts[unseen], folds[unseen])
-    bias = combined[0] * by_likeness[-1] + combined[-1]
-    return np.concatenate([combined[0] * by_likeness[:-1], combined[1:-1], [bias]]), scores
-
-
-def train(eval_dir: Path, embedder: Embedder, signals: Signals) -> str:
-    """The text of the weights file."""
-    learned = lessons(eval_dir)
-    embeddings = embedder.embed_queries([lesson.text for lesson in learned]).astype(np.float64)
-    space = make_space(embeddings, [lesson.language for lesson in learned])
-    # In this basis equal weights mean equal smoothness (Nyström), so that one penalty suits all landmarks.
-    values, vectors = np.linalg.eigh(gaussian_kernel(space.landmarks, space.landmarks, GAMMA))
-    kept = values > _MIN_EIGENVALUE
-    basis = vectors[:, kept] / np.sqrt(values[kept])
-    x = space.likeness(embeddings) @ basis
-    names = sorted(signals.groups)
-    by_signal = np.stack([_signals_of(lesson.text, signals, names) for lesson in learned])
-    centred = (embeddings - space.mean) * EMBEDDING_SCALE
-    likeness_heads = {head: _likeness_head(head, learned, x, by_signal) for head in LIKENESS_HEADS}
-    embedding_heads = {head: _embedding_head(head, learned, centred, by_signal) for head in EMBEDDING_HEADS}
-    heads = likeness_heads | embedding_heads
-    lines = [
-        "# What the triage has learned; `python -m bot.train_triage` wrote it from examples.yaml and the dev sets alone.",
-        f"# Model: {embedder.name}. A head's score: likeness to the landmarks * weights + signals found + rules + bias;",
-        "# its case is taken from 0 upwards; the heads from self-harm on go by the embedding instead of likeness. The",
-        "# second document holds, in thousandths, a line each: the embedding of the probe, the mean, the directions,",
-        "# the landmarks, the weights of likeness or of the embedding of each head.",
-        f"signals: [{', '.join(names)}]",
-        f"gamma: {GAMMA}",
-        f"probe: {PROBE_TEXT!r}",
-        f"sizes: {{embedding: {embeddings.shape[1]}, directions: {space.projection.shape[1]},"
-        f" landmarks: {len(space.landmarks)}}}",
-        "heads:",
-    ]
-    for head in HEADS:
-        weights = heads[head]
-        by_name = zip(names, weights[-len(names) - 3 : -3], strict=True)
-        listed = ", ".join(f"{name}: {weight:.3f}" for name, weight in by_name)
-        lines += [
-            f"  {head}:",
-            f"    bias: {weights[-1]:.4f}",
-            f"    rules: [{weights[-3]:.3f}, {weights[-2]:.3f}]  # weights of the scores for alarm and harm",
-            f"    signals: {{{listed}}}",
-        ]
-    by_likeness = np.stack([basis @ weights[: x.shape[1]] for weights in likeness_heads.values()])
-    by_embedding = np.stack([weights[: centred.shape[1]] for weights in embedding_heads.values()])
-    probe = embedder.embed_query(PROBE_TEXT)
-    blocks = (probe, space.mean, space.projection.T, space.landmarks, by_likeness, by_embedding)
-    return write_weights("\n".join(lines), blocks)
-
-
-def _likeness_head(head: str, learned: Sequence[Lesson], x: Array, by_signal: Array) -> Array:
-    """Weights (basis + signals + 1,) of one head, the bias such that its case is taken from 0 upwards."""
-    chosen = [i for i, lesson in enumerate(learned) if head in lesson.known]
-    known = [learned[i] for i in chosen]
-    y = np.array([lesson.known[head] for lesson in known], dtype=np.float64)
-    own = np.array([lesson.collection in (head, "examples") for lesson in known])
-    unseen = np.array([lesson.is_unseen for lesson in known])
-    counts = np.where(own, 1.0, OTHER_WEIGHT) * np.where(unseen, 1.0, SEEN_WEIGHT)
-    weights, scores = fit_in_two_steps(x[chosen], by_signal[chosen], y, counts, _folds(known), unseen)
-    # The limit is for the look-alikes of the head's own set, the hardest calm questions.
-    scores, y = scores[own[unseen]], y[unseen & own]
-    bound = limit(scores, y, FALSE_ALARMS[head])
-    recall = float((scores[y == 1] > bound).mean())
-    logger.info("%s, held out: recall %.3f at %.3f false alarms", head, recall, FALSE_ALARMS[head])
-    weights[-1] -= bound
-    return weights
-
-
-def _embedding_head(head: str, learned: Sequence[Lesson], centred: Array, by_signal: Array) -> Array:
-    """Weights (dim + signals + 1,) of one head; where it has a limit, its case is taken from 0 upwards."""
-    chosen = [i for i, lesson in enumerate(learned) if head in lesson.known]
-    known = [learned[i] for i in chosen]
-    y = np.array([lesson.known[head] for lesson in known], dtype=np.float64)
-    both = np.hstack([centred, by_signal])[chosen]
-    counts = np.ones(len(y))
-    weights = fit_logistic(both, y, EMBEDDING_PENALTY, counts)
-    if head in FALSE_ALARMS:
-        scores = held_out_scores(both, y, EMBEDDING_PENALTY, counts, _folds(known))
-        weights[-1] -= limit(scores, y, FALSE_ALARMS[head])
-    return weights
-
-
-def _folds(learned: Sequence[Lesson]) -> NDArray[np.int64]:
-    return np.array([lesson.place % N_FOLDS for lesson in learned])
-
-
-def limit(scores: Array, y: Array, false_alarms: float) -> float:
+def limit(scores: NDArray[Any], is_case: NDArray[np.bool_], false_alarms: float) -> float:
     """The score that at most the share `false_alarms` of the calm sentences reaches."""
-    calm = np.sort(scores[y == 0])[::-1]
+    calm = np.sort(scores[~is_case])[::-1]
     return float(calm[int(false_alarms * len(calm))])
 
 
-def _signals_of(sentence: str, signals: Signals, names: Sequence[str]) -> Array:
-    found = signals.find(sentence)
-    return signal_features(found, names, alarm=alarm_score(found, signals), harm=harm_score(found, signals))
+def train(eval_dir: Path, read: Read, model_name: str) -> str:
+    """The text of the weights file."""
+    learned = lessons(eval_dir)
+    tokens = [_tokens(read, lesson.text, n, len(learned)) for n, lesson in enumerate(learned)]
+    y = torch.tensor([[float(lesson.known.get(head, np.nan)) for head in HEADS] for lesson in learned])
+    counts = torch.tensor([[_count(lesson, head) for head in HEADS] for lesson in learned])
+    # Each fold leaves some hands out: what a network makes of a hand that it knows says little of new people.
+    hands = sorted({lesson.hand for lesson in learned} - {""})
+    fold_of = {hand: n % N_FOLDS for n, hand in enumerate(hands)}
+    folds = np.array([fold_of.get(lesson.hand, -1) for lesson in learned])
+    scores = np.zeros(tuple(y.shape), dtype=np.float32)
+    for fold in range(N_FOLDS):
+        logger.info("learning without hands %s", [hand for hand in hands if fold_of[hand] == fold])
+        kept = np.flatnonzero(folds != fold)
+        network = fit([tokens[i] for i in kept], y[kept], counts[kept])
+        for i in np.flatnonzero(folds == fold):
+            scores[i] = network.scores(tokens[i].numpy())
+    logger.info("learning from all %d sentences", len(learned))
+    network = fit(tokens, y, counts)
+    clear_alarm = 0.0
+    for column, head in enumerate(HEADS):
+        if head not in FALSE_ALARMS:
+            continue
+        known = ~torch.isnan(y[:, column]).numpy()
+        own = np.array([head not in KINDS or lesson.collection == head for lesson in learned])
+        chosen = known & own & (folds >= 0)
+        held_out, is_case = scores[chosen, column], y[chosen, column].numpy() == 1
+        bound = limit(held_out, is_case, FALSE_ALARMS[head])
+        network.head_bias[column] -= bound
+        for share in (0.01, 0.03, 0.08):
+            recall = (held_out[is_case] > limit(held_out, is_case, share)).mean() if is_case.any() else np.nan
+            logger.info("%s, hands held out: recall %.3f at %.2f false alarms", head, recall, share)
+        if head == "emergency":
+            clear_alarm = limit(held_out, is_case, CLEAR_ALARMS) - bound
+    probe = read(PROBE_TEXT).vector
+    width = network.keys.shape[1]
+    lines = [
+        "# What the triage has learned; `python -m bot.train_triage` wrote it from examples.yaml and the dev sets alone.",
+        f"# Model: {model_name}. bot/learned.py says how the network reads tokens; the case of a head is taken from 0",
+        "# upwards. The second document holds, in ten-thousandths, a line each: the vector of the probe, then the rows",
+        "# of keys, key bias, queries, values, value bias, whole, whole bias, heads, head bias.",
+        f"heads: [{', '.join(HEADS)}]",
+        f"clear_alarm: {clear_alarm:.4f}",
+        f"probe: {PROBE_TEXT!r}",
+        f"sizes: {{vector: {len(probe)}, width: {width}, details: {N_DETAILS}, queries: {N_QUERIES}}}",
+    ]
+    fields = (getattr(network, name) for name in Network.__slots__)
+    return write_weights("\n".join(lines), [probe, *fields])
+
+
+def _tokens(read: Read, text: str, n: int, n_all: int) -> torch.Tensor:
+    if n % 2000 == 0:
+        logger.info("reading sentence %d of %d", n, n_all)
+    tokens = read(text).tokens
+    if tokens is None:
+        raise SystemExit("the model gives no tokens; train with the default model (leave GUITU_MODEL empty)")
+    return torch.from_numpy(tokens)
+
+
+def _count(lesson: Lesson, head: str) -> float:
+    return 1.0 if head not in KINDS or lesson.collection in (head, "examples") else OTHER_WEIGHT
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -320,7 +256,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=WEIGHTS_FILE)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    options.output.write_text(train(options.eval, load_embedder(None, options.data), default_signals()), "utf-8")
+    embedder = load_embedder(None, options.data)
+    options.output.write_text(train(options.eval, embedder.read_query, embedder.name), "utf-8")
 
 
 if __name__ == "__main__":

@@ -5,14 +5,11 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bot import emergency, refusal, situations
 from bot.contacts import ContactList, unique
 from bot.emergency import EmergencyCard
 from bot.errors import SignalsError
-from bot.learned import Embed, Judgement, Weights
+from bot.learned import Judgement, Read, Weights
 from bot.nationalities import likely_nationalities
 from bot.signals import Signals, default_signals
 from bot.texts import text
@@ -24,8 +21,6 @@ logger = logging.getLogger(__name__)
 
 _SURRENDER_KINDS = ("police", "emergency")
 MAX_SURRENDER_CONTACTS = 3
-# How far above the limit of the card a learned score is at which 3 % of the calm development texts are taken.
-CLEAR_ALARM = 1.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +50,15 @@ class Scores:
 class Triage:
     """Assesses questions by rules, and by what was learned from examples where an embedding model is at hand.
 
-    With `embed` None, or where it raises, the rules alone decide: the emergency card depends on no model.
+    With `read` None, or where it raises, the rules alone decide: the emergency card depends on no model.
     """
 
-    def __init__(self, lexicon: Lexicon, embed: Embed | None = None, *, signals: Signals | None = None) -> None:
+    def __init__(self, lexicon: Lexicon, read: Read | None = None, *, signals: Signals | None = None) -> None:
         self._lexicon = lexicon
         self._signals = signals or default_signals()
-        self._embed = embed
+        self._read = read
         self._weights: Weights | None = None
-        if embed is not None:
+        if read is not None:
             try:
                 self._weights = Weights.load()
             except SignalsError:
@@ -71,12 +66,10 @@ class Triage:
         # Not known until the model has answered once; it may be loaded, or mended, after the start.
         self._fits: bool | None = None
 
-    def assess(
-        self, question: Question, conversation: Conversation, *, embedding: NDArray[np.float32] | None = None
-    ) -> Assessment:
-        """What `question` needs, with the turns before in mind; `embedding` is its own where that is known."""
+    def assess(self, question: Question, conversation: Conversation) -> Assessment:
+        """What `question` needs, with the turns before in mind."""
         found = self._signals.find(question.text)
-        scores = self.scores(question.text, found, embedding=embedding)
+        scores = self.scores(question.text, found)
         violence = emergency.is_violence(found)
         self_harm = emergency.is_self_harm(found) or (
             scores.judgement is not None and scores.judgement.self_harm >= 0 and "story" not in found
@@ -87,7 +80,7 @@ class Triage:
         situation = situations.situation_by_rules(found, is_alarm=in_danger)
         if scores.judgement is not None:
             # The card comes early; of what situation somebody is, only a clear alarm says.
-            is_clear = in_danger and scores.emergency >= CLEAR_ALARM
+            is_clear = in_danger and scores.judgement.is_clear
             situation = situations.situation_by_scores(scores.judgement.situations, is_alarm=is_clear)
         situation = situations.in_conversation(situation, conversation, is_alarm=in_danger, is_home="home" in found)
         is_second_scam = "second_scam" in found and "story" not in found and not is_declined
@@ -103,14 +96,12 @@ class Triage:
             shows_contacts=is_alarm or is_second_scam or situation in ("trapped", "family"),
         )
 
-    def scores(
-        self, question: str, found: frozenset[str] | None = None, *, embedding: NDArray[np.float32] | None = None
-    ) -> Scores:
-        """What decides on the text of a question; `found` are its signals, `embedding` its own, where known."""
+    def scores(self, question: str, found: frozenset[str] | None = None) -> Scores:
+        """What decides on the text of a question; `found` are its signals where they are known."""
         found = self._signals.find(question) if found is None else found
         alarm = emergency.alarm_score(found, self._signals)
         harm = refusal.harm_score(found, self._signals)
-        judgement = self._judge(question, found, embedding, alarm=alarm, harm=harm)
+        judgement = self._judge(question)
         if judgement is None:
             return Scores(alarm - emergency.ALARM, harm - refusal.DECLINED, None)
         if alarm >= emergency.CERTAIN_ALARM:
@@ -159,22 +150,20 @@ class Triage:
         ]
         return unique((*police[:2], *own[:1]))[:MAX_SURRENDER_CONTACTS]
 
-    def _judge(
-        self, question: str, found: frozenset[str], embedding: NDArray[np.float32] | None, *, alarm: float, harm: float
-    ) -> Judgement | None:
-        if self._embed is None or self._weights is None or self._fits is False:
+    def _judge(self, question: str) -> Judgement | None:
+        if self._read is None or self._weights is None or self._fits is False:
             return None
         try:
             if self._fits is None:
-                self._fits = self._weights.fits(self._embed)
+                self._fits = self._weights.fits(self._read)
                 if not self._fits:
                     logger.warning(
                         "the triage was taught with another embedding model and goes by rules alone; "
                         "run `python -m bot.train_triage`"
                     )
                     return None
-            embedding = self._embed(question) if embedding is None else embedding
-            return self._weights.judge(embedding, found, alarm=alarm, harm=harm)
+            tokens = self._read(question).tokens
+            return None if tokens is None else self._weights.judge(tokens)
         except Exception as error:
             # Whatever a model may raise: somebody in danger gets the card all the same.
             logger.warning("no embedding (%s); the triage goes by rules alone", type(error).__name__)

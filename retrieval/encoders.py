@@ -25,6 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import EmbedderError
+from retrieval.question_space import PROBE_TEXT, SPACE_FILE, QuestionSpace, features_of
+from retrieval.types import Reading
 
 Embeddings = NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -34,7 +36,7 @@ MAX_CHARS_PER_TOKEN = 16
 """Text beyond `max_tokens` times this is cut before it is tokenised: the longest piece of XLM-R has 16
 characters, so that the model would not see the rest anyway, while tokenising a megabyte takes a second."""
 
-EXPORT_FORMAT = 1
+EXPORT_FORMAT = 2
 EXPORT_METADATA = "export.json"
 
 _BATCH_TOKENS = 1024  # padding included; larger batches were no faster and held more memory
@@ -73,11 +75,21 @@ class Embedder(Protocol):
     def backend_reason(self) -> str:
         """Why this backend and no other, in one line."""
 
+    def read_query(self, text: str) -> Reading:
+        """A question's vector and its tokens; the same text always gives the same."""
+
     def embed_query(self, text: str) -> Embeddings:
-        """(dim,) vector of a question; the same text always gives the same vector."""
+        """(dim,) vector of a question: that of `read_query`."""
+
+    @property
+    def question_space(self) -> str:
+        """Same for embedders of one `digest` whose points can be compared; hexadecimal, or "" where points are vectors."""
 
     def embed_queries(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
         """(n, dim), a row per question; row i equals `embed_query(texts[i])` to 1e-3 in each component."""
+
+    def place_questions(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
+        """(n, d), a row per question: the `point` of `read_query(texts[i])`, to 1e-2 in each component."""
 
     def embed_passages(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
         """(n, dim), a row per passage, in order; a row does not depend on the other texts but to 1e-3."""
@@ -263,8 +275,12 @@ class OpenVinoEmbedder:
         self._tokenizer.enable_truncation(self.info.max_tokens)
         self._max_chars = self.info.max_tokens * MAX_CHARS_PER_TOKEN
         self._n_streams = n_streams
+        self._space: QuestionSpace | None = None
         # An infer request serves one thread at a time.
         self._requests = FairPool(compiled.create_infer_request() for _ in range(n_streams))
+        # Absent only while it is being learned.
+        space = QuestionSpace.load() if SPACE_FILE.is_file() else None
+        self._space = space if space is not None and space.fits(self.read_query(PROBE_TEXT)) else None
 
     @property
     def name(self) -> str:
@@ -281,23 +297,53 @@ class OpenVinoEmbedder:
         """See `Embedder`."""
         return self.info.dim
 
-    def embed_query(self, text: str) -> Embeddings:
+    def read_query(self, text: str) -> Reading:
         """See `Embedder`."""
         ids = self._tokenizer.encode(self._prepare(self.info.query_prompt, text)).ids
         width = next((width for width in _QUERY_TOKENS if len(ids) <= width), len(ids))
-        row: Embeddings = to_unit_rows(self._infer([ids], width))[0]
-        return row
+        with self._inferred([ids], width) as (vectors, states):
+            vector, tokens = to_unit_rows(vectors)[0], np.array(states[0, : len(ids)], np.float32)
+        if self._space is None or not len(tokens):
+            return Reading(vector, tokens, vector)
+        point = self._space.points(features_of(vector[None], tokens.mean(axis=0)[None]))
+        return Reading(vector, tokens, to_unit_rows(point)[0])
+
+    def embed_query(self, text: str) -> Embeddings:
+        """See `Embedder`."""
+        return self.read_query(text).vector
+
+    @property
+    def question_space(self) -> str:
+        """See `Embedder`."""
+        return "" if self._space is None else self._space.digest
 
     def embed_queries(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
         """See `Embedder`."""
         return self._embed(self.info.query_prompt, texts, progress)
 
+    def place_questions(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
+        """See `Embedder`."""
+        if self._space is None:
+            return self.embed_queries(texts, progress=progress)
+        return self._embed(
+            self.info.query_prompt, texts, progress, infer=self._infer_points, width=self._space.n_directions
+        )
+
     def embed_passages(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
         """See `Embedder`."""
         return self._embed(self.info.passage_prompt, texts, progress)
 
-    def _embed(self, prompt: str, texts: Sequence[str], progress: Progress | None) -> Embeddings:
-        embeddings = np.empty((len(texts), self.dim), np.float32)
+    def _embed(
+        self,
+        prompt: str,
+        texts: Sequence[str],
+        progress: Progress | None,
+        *,
+        infer: Callable[[list[list[int]]], Embeddings] | None = None,
+        width: int | None = None,
+    ) -> Embeddings:
+        """(n, width) for n texts, what `infer` makes of their token ids; by default their vectors."""
+        embeddings = np.empty((len(texts), width or self.dim), np.float32)
         done = 0
         with ThreadPoolExecutor(self._n_streams) as pool:
             for start in range(0, len(texts), _CHUNK_TEXTS):
@@ -305,7 +351,7 @@ class OpenVinoEmbedder:
                 ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(prepared)]
                 batches = list(batches_by_length([len(row) for row in ids], _BATCH_TOKENS))
                 inputs = ([ids[i] for i in batch] for batch in batches)
-                for batch, rows in zip(batches, pool.map(self._infer, inputs), strict=True):
+                for batch, rows in zip(batches, pool.map(infer or self._infer, inputs), strict=True):
                     embeddings[[start + i for i in batch]] = rows
                     done += len(batch)
                     if progress:
@@ -315,9 +361,21 @@ class OpenVinoEmbedder:
     def _prepare(self, prompt: str, text: str) -> str:
         return prompt + clean_text(text, self._max_chars)
 
-    def _infer(self, ids: list[list[int]], width: int | None = None) -> Embeddings:
-        """(n, dim) for n token id lists, padded to `width`, or to the longest of them."""
-        width = width or max(map(len, ids))
+    def _infer(self, ids: list[list[int]]) -> Embeddings:
+        """(n, dim) for n token id lists, padded to the longest of them."""
+        with self._inferred(ids, max(map(len, ids))) as (vectors, _):
+            return np.array(vectors, np.float32)
+
+    def _infer_points(self, ids: list[list[int]]) -> Embeddings:
+        """(n, d) for n token id lists: where the questions lie."""
+        assert self._space is not None
+        with self._inferred(ids, max(map(len, ids))) as (vectors, states):
+            means = [states[row, : len(tokens)].mean(axis=0) for row, tokens in enumerate(ids)]
+            return self._space.points(features_of(to_unit_rows(vectors), np.stack(means).astype(np.float32)))
+
+    @contextmanager
+    def _inferred(self, ids: list[list[int]], width: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """(n, dim) and (n, width, dim) for n token id lists padded to `width`; gone when the block ends."""
         input_ids = np.full((len(ids), width), self.info.pad_id, np.int64)
         mask = np.zeros((len(ids), width), np.int64)
         for row, tokens in enumerate(ids):
@@ -325,14 +383,14 @@ class OpenVinoEmbedder:
             mask[row, : len(tokens)] = 1
         with self._requests.lend() as request:
             request.infer({"input_ids": input_ids, "attention_mask": mask}, share_inputs=True)
-            # Copied, for the request will be reused.
-            return np.array(request.get_output_tensor(0).data, np.float32)
+            yield request.get_output_tensor(0).data, request.get_output_tensor(1).data
 
 
 class SentenceTransformerEmbedder:
     """Computes with sentence-transformers: any model it can load, with more memory and a slower start."""
 
     backend = "sentence-transformers"
+    question_space = ""
 
     def __init__(self, path_or_name: Path | str, *, name: str | None = None, backend_reason: str = "asked for") -> None:
         """Load a model, from a folder or from the hub (`locate_model`).
@@ -351,14 +409,22 @@ class SentenceTransformerEmbedder:
         self._max_chars = int(max_tokens) * MAX_CHARS_PER_TOKEN
         self._lock = threading.Lock()  # its tokenizer must not be used by two threads at once
 
+    def read_query(self, text: str) -> Reading:
+        """See `Embedder`; without tokens."""
+        vector = self._encode(self.model.encode_query, [text])[0]
+        return Reading(vector, None, vector)
+
     def embed_query(self, text: str) -> Embeddings:
         """See `Embedder`."""
-        row: Embeddings = self._encode(self.model.encode_query, [text])[0]
-        return row
+        return self.read_query(text).vector
 
     def embed_queries(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
         """See `Embedder`."""
         return self._encode_parts(self.model.encode_query, texts, progress)
+
+    def place_questions(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
+        """See `Embedder`."""
+        return self.embed_queries(texts, progress=progress)
 
     def embed_passages(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
         """See `Embedder`."""
@@ -389,12 +455,18 @@ class HashEmbedder:
     """
 
     backend = "hash"
+    question_space = ""
     backend_reason = "made for tests; needs no model"
 
     def __init__(self, dim: int = 256) -> None:
         self.name = f"hash-{dim}"
         self.digest = hashlib.sha256(f"character n-grams 1-3, crc32, {dim}".encode()).hexdigest()
         self.dim = dim
+
+    def read_query(self, text: str) -> Reading:
+        """See `Embedder`; without tokens."""
+        vector = self.embed_query(text)
+        return Reading(vector, None, vector)
 
     def embed_query(self, text: str) -> Embeddings:
         """See `Embedder`."""
@@ -409,6 +481,10 @@ class HashEmbedder:
         return row
 
     def embed_queries(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
+        """See `Embedder`."""
+        return self.embed_passages(texts, progress=progress)
+
+    def place_questions(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
         """See `Embedder`."""
         return self.embed_passages(texts, progress=progress)
 

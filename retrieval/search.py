@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -167,16 +167,13 @@ class Searcher:
                 names a place, the question is about that one and not about those that the rest names.
         """
         language = language or detect_language(text)
-        vector = self._embedder.embed_query(text)
-        if focus is None or focus == text:
-            return self._query(text, language, vector)
-        vector = to_unit_rows((vector + self._embedder.embed_query(focus))[None])[0]
-        places = {term for term in self._lexicon.entity_terms(focus) if is_place_term(term)}
-        return self._query(text, language, vector, places=places)
-
-    def _query(
-        self, text: str, language: str | None, vector: NDArray[np.float32], *, places: Collection[str] = ()
-    ) -> Query:
+        whole = self._embedder.read_query(text)
+        vector, point = whole.vector, whole.point
+        places: set[str] = set()
+        if focus is not None and focus != text:
+            part = self._embedder.read_query(focus)
+            vector, point = (to_unit_rows((a + b)[None])[0] for a, b in ((vector, part.vector), (point, part.point)))
+            places = {term for term in self._lexicon.entity_terms(focus) if is_place_term(term)}
         entities = self._lexicon.entity_terms(text)
         if places:
             entities = [term for term in entities if term in places or not is_place_term(term)]
@@ -188,15 +185,16 @@ class Searcher:
             language=language,
             terms=found,
             vector=vector,
+            point=point,
             unknown_share=self._weight(unknown) / self._weight(found) if found else 0.0,
             has_names=bool(_Words.of(found).names),
         )
 
     def nearness(self, text: str) -> float:
-        """Cosine of `text` with the nearest known question; 0 where there are none."""
+        """Cosine of the point of `text` with that of the nearest known question; 0 where there are none."""
         if not self.index.questions:
             return 0.0
-        return float(self.index.question_vectors.cosines(self._embedder.embed_query(text)).max())
+        return float(self.index.question_vectors.cosines(self._embedder.read_query(text).point).max())
 
     def search(self, query: Query | str, k: int = 10, *, without: frozenset[str] = frozenset()) -> list[Hit]:
         """The `k` best passages, best first; ties by passage id.
@@ -260,7 +258,7 @@ class Searcher:
         rows = self.question_rows.get(language)
         if rows is None:
             return []
-        cosines = self.index.question_vectors.cosines(query.vector)[rows]
+        cosines = self.index.question_vectors.cosines(query.point)[rows]
         found: dict[int, int] = {}
         for row in rows[np.argsort(-cosines, kind="stable")].tolist():
             sentence_row = self.index.questions[row].sentence_row
@@ -270,13 +268,6 @@ class Searcher:
             if len(found) == k:
                 break
         return list(found.values())
-
-    def known_query(self, row: int) -> Query:
-        """The known question in `row`, made ready as a query without embedding it again."""
-        question = self.index.questions[row]
-        return self._query(
-            question.text, question.language, self.index.question_vectors.vectors(np.array([row], dtype=np.int64))[0]
-        )
 
     def _sentences(self, query: Query, signals: _Signals, hits: Sequence[Hit]) -> list[ScoredSentence]:
         asked = signals.asked
@@ -336,7 +327,7 @@ class Searcher:
 
     def _asked(self, query: Query, said_cosines: NDArray[np.float32], said: NDArray[np.float32]) -> _Asked:
         starts, sentence_rows = self._question_starts
-        raw = self.index.question_vectors.cosines(query.vector)
+        raw = self.index.question_vectors.cosines(query.point)
         foreign = [_kind_of(language) != _kind_of(query.language) for language in self._question_languages]
         taken_off = language_habits(raw, self._question_language_of) + np.float32(FOREIGN_PENALTY) * np.array(foreign)
         found = raw - taken_off.astype(np.float32)[self._question_language_of]

@@ -44,7 +44,7 @@ from retrieval.reposts import repost_heads
 from retrieval.types import Article, Heading, KnownQuestion, Passage, Sentence, Source
 
 # Raise it whenever what is stored, or how text is cut or folded, changes meaning.
-FORMAT = 2
+FORMAT = 3
 Progress = Callable[[str, int, int], None]
 
 
@@ -137,7 +137,7 @@ def index_passages(
     old = _Vectors.of(reuse) if reuse is not None and _same_model(reuse.manifest, embedder) else _Vectors({}, {})
     passage_vectors = _embed("passages", contexts, embedder.dim, embedder.embed_passages, old.said, progress)
     sentence_vectors = _embed("sentences", sentence_texts, embedder.dim, embedder.embed_passages, old.said, progress)
-    question_vectors = _embed("questions", question_texts, embedder.dim, embedder.embed_queries, old.asked, progress)
+    question_vectors = _embed("questions", question_texts, embedder.dim, embedder.place_questions, old.asked, progress)
 
     def all_terms(text: str) -> list[str]:
         return [*terms(text), *lexicon.entity_terms(text)]
@@ -151,7 +151,7 @@ def index_passages(
         "format": FORMAT,
         "generation": f"{now:%Y%m%dT%H%M%S%f}",
         "built": f"{now:%Y-%m-%dT%H:%M:%SZ}",
-        "model": {"name": embedder.name, "digest": embedder.digest, "dim": embedder.dim},
+        "model": _model_of(embedder),
         "lexicon": lexicon.digest,
         "counts": {
             "articles": len(articles),
@@ -230,11 +230,9 @@ def load_index(folder: Path, embedder: Embedder | None = None) -> Index:
             path=folder,
         )
     if embedder is not None and not _same_model(manifest, embedder):
-        built = manifest.get("model", {})
         raise IndexStaleError(
-            f"the index in '{folder}' was built with model '{built.get('name')}' ({built.get('dim')} wide, digest"
-            f" {str(built.get('digest'))[:12]}) but the settings name '{embedder.name}' ({embedder.dim} wide, digest"
-            f" {embedder.digest[:12]}); run `guitu index build`",
+            f"the index in '{folder}' was built with model {_model_label(manifest.get('model', {}))} but the settings"
+            f" name {_model_label(_model_of(embedder))}; run `guitu index build`",
             path=folder,
         )
     _check_files(generation, manifest)
@@ -399,12 +397,27 @@ def _file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _model_of(embedder: Embedder) -> dict[str, Any]:
+    """What vectors and points depend on."""
+    return {
+        "name": embedder.name,
+        "digest": embedder.digest,
+        "dim": embedder.dim,
+        "question_space": embedder.question_space,
+    }
+
+
 def _same_model(manifest: Mapping[str, Any], embedder: Embedder) -> bool:
-    model = manifest.get("model")
-    return isinstance(model, dict) and (model.get("digest"), model.get("dim")) == (
-        embedder.digest,
-        embedder.dim,
-    )
+    """Whether all but the name agrees."""
+    built = manifest.get("model")
+    ours = {**_model_of(embedder), "name": None}
+    return isinstance(built, dict) and {**built, "name": None} == ours
+
+
+def _model_label(model: Mapping[str, Any]) -> str:
+    space = str(model.get("question_space") or "none")[:12]
+    digest = str(model.get("digest"))[:12]
+    return f"'{model.get('name')}' ({model.get('dim')} wide, digest {digest}, question space {space})"
 
 
 def _row_key(text: str) -> str:
@@ -445,20 +458,11 @@ def _embed(
     known: Mapping[str, NDArray[np.float32]],
     progress: Progress | None,
 ) -> NDArray[np.float32]:
-    vectors = np.zeros((len(texts), dim), dtype=np.float32)
-    missing: dict[str, list[int]] = {}
-    for row, text in enumerate(texts):
-        vector = known.get(_row_key(text))
-        if vector is None:
-            missing.setdefault(text, []).append(row)
-        else:
-            vectors[row] = vector
+    missing = [text for text in dict.fromkeys(texts) if _row_key(text) not in known]
     report = None if progress is None else lambda done, total: progress(what, done, total)
-    if missing:
-        fresh = embed(list(missing), progress=report)
-        for vector, rows in zip(fresh, missing.values(), strict=True):
-            vectors[rows] = vector
-    return vectors
+    fresh = dict(zip(missing, embed(missing, progress=report), strict=True)) if missing else {}
+    rows = [fresh[text] if text in fresh else known[_row_key(text)] for text in texts]
+    return np.stack(rows) if rows else np.zeros((0, dim), dtype=np.float32)
 
 
 @contextlib.contextmanager

@@ -114,8 +114,24 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """What a model makes of one question.
+
+    Attributes:
+        vector: (dim,) float32 of unit length.
+        tokens: (n, width) float32, what the model knows of each token two thirds of the way up, where the last layers
+            have not yet given up the details for the likeness of whole texts; None where the model does not tell.
+        point: (d,) float32 of unit length, where the question lies among questions (`retrieval.question_space`).
+    """
+
+    vector: NDArray[np.float32]
+    tokens: NDArray[np.float32] | None
+    point: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
-    """A question made ready for search: `vector` (dim,) of unit length, `terms` for the lexical index.
+    """A question made ready for search: `vector` (dim,) and `point` (d,) as in `Reading`, `terms` for the lexical index.
 
     `unknown_share` is the weighed share of its terms that neither a passage nor a known question has (0..1);
     `has_names` says whether it names a place or a number.
@@ -125,6 +141,7 @@ class Query:
     language: str | None
     terms: tuple[str, ...]
     vector: NDArray[np.float32]
+    point: NDArray[np.float32]
     unknown_share: float = 0.0
     has_names: bool = False
 

@@ -50,7 +50,7 @@ def _evaluate(service: Service, name: str) -> tuple[dict[str, Any], str]:
     part, split = TEXT_SETS[name]
     embed = service.embedder().embed_query
     if part == "triage":
-        measures = measure_triage(Triage(service.lexicon, embed), split, folder)
+        measures = measure_triage(Triage(service.lexicon, service.embedder().read_query), split, folder)
         return asdict(measures), f"{title}\n{triage_report(measures)}"
     # Without the index: verdicts do not depend on the quotes beside them.
     checker = OfferChecker(SignList.load(), service.lexicon, service.contacts, embed=embed)

@@ -30,6 +30,7 @@ from retrieval import (
     IndexDirError,
     Lexicon,
     Library,
+    Reading,
     RetrievalError,
     Searcher,
     build_index,
@@ -85,7 +86,7 @@ class Service:
     @cached_property
     def answerer(self) -> Answerer:
         """The bot."""
-        return Answerer(self.view, self.contacts, Triage(self.lexicon, self._embed_query))
+        return Answerer(self.view, self.contacts, Triage(self.lexicon, self._read_query))
 
     @cached_property
     def offers(self) -> OfferChecker:
@@ -102,6 +103,9 @@ class Service:
         from bot.picture import read_picture
 
         return self.offers.check(read_picture(data), language=language)
+
+    def _read_query(self, text: str) -> Reading:
+        return self.embedder().read_query(text)
 
     def _embed_query(self, text: str) -> NDArray[np.float32]:
         return self.embedder().embed_query(text)

@@ -55,7 +55,7 @@ class FakeTriage:
         self.assessment = replace(CALM, **said)
         self.asked: list[tuple[Question, Conversation]] = []
 
-    def assess(self, question: Question, conversation: Conversation, *, embedding: Any = None) -> Assessment:
+    def assess(self, question: Question, conversation: Conversation) -> Assessment:
         self.asked.append((question, conversation))
         return self.assessment
 
@@ -312,7 +312,7 @@ def test_a_question_that_would_bring_an_alarm_or_a_refusal_is_no_suggestion(
     searcher: Searcher, said: dict[str, Any]
 ) -> None:
     class Alarmed(FakeTriage):
-        def assess(self, question: Question, conversation: Conversation, *, embedding: Any = None) -> Assessment:
+        def assess(self, question: Question, conversation: Conversation) -> Assessment:
             return replace(CALM, **(said if question.text != UNCOVERED else {}))
 
     answerer = Answerer(lambda: View(searcher), CONTACTS, Alarmed())  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ import bot.evidence
 from bot.evidence import MAX_SENTENCES, Weights, choose, ranked_sentences, weights
 from retrieval import Article, Hit, Passage, Query, ScoredSentence, Sentence
 
-QUERY = Query("护照被扣", "zh-Hans", ("护照",), np.zeros(4, np.float32))
+QUERY = Query("护照被扣", "zh-Hans", ("护照",), np.zeros(4, np.float32), np.zeros(4, np.float32))
 
 
 @pytest.fixture(autouse=True)
@@ -119,7 +119,7 @@ def test_a_sentence_alone_is_followed_by_the_next_of_its_passage() -> None:
 def test_what_is_asked_for_weighs() -> None:
     groups = [found("a", ("找大使馆领保。", 0.8)), found("b", ("拨打+86-10-12308。", 0.7), rank=2)]
     assert chosen(*groups)[0] == "找大使馆领保。"
-    asked = Query("打什么电话", "zh-Hans", (), QUERY.vector)
+    asked = Query("打什么电话", "zh-Hans", (), QUERY.vector, QUERY.point)
     assert chosen(*groups, query=asked)[0] == "拨打+86-10-12308。"
 
 

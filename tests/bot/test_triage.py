@@ -14,13 +14,13 @@ from bot.contacts import ContactList
 from bot.emergency import CERTAIN_ALARM, HOST_COUNTRIES, card_contacts
 from bot.errors import SignalsError
 from bot.evaluate_triage import auroc, measure_triage, triage_report
-from bot.learned import HEADS, WEIGHTS_FILE, Space, Weights, gaussian_kernel, rounded, write_weights
-from bot.train_triage import N_LANDMARKS, fit_logistic, held_out_scores, lessons, limit, make_space
+from bot.learned import HEADS, WEIGHTS_FILE, Network, Read, Weights, write_weights
+from bot.train_triage import N_DETAILS, N_QUERIES, _Learner, fit, lessons, limit
 from bot.triage import Triage
 from bot.triage_set import KINDS, SPLITS, read_judged
 from bot.types import SITUATIONS, Conversation, Question, Turn
 from bot.whereabouts import Whereabouts
-from retrieval import LANGUAGES, Lexicon
+from retrieval import LANGUAGES, Lexicon, Reading
 
 ROOT = Path(__file__).resolve().parents[2]
 EVAL = ROOT / "corpus" / "eval"
@@ -30,17 +30,25 @@ NOBODY = Conversation("test")
 CRY = Question("他们不让我走，护照被收了", "zh-Hans")
 
 
-def _broken(text: str) -> NDArray[np.float32]:
+def _reading(vector: NDArray[np.float32], tokens: NDArray[np.float32] | None) -> Reading:
+    return Reading(vector, tokens, vector)
+
+
+def _broken(text: str) -> Reading:
     raise RuntimeError("no model")
 
 
-def _another(text: str) -> NDArray[np.float32]:
-    return np.ones(8, dtype=np.float32)
+def _another(text: str) -> Reading:
+    return _reading(np.ones(8, dtype=np.float32), np.ones((3, 8), dtype=np.float32))
 
 
-@pytest.mark.parametrize("embed", [None, _broken, _another])
-def test_the_card_needs_no_model(embed: object) -> None:
-    triage = Triage(Lexicon(), embed)  # type: ignore[arg-type]
+def _without_tokens(text: str) -> Reading:
+    return _reading(Weights.load().probe, None)
+
+
+@pytest.mark.parametrize("read", [None, _broken, _another, _without_tokens])
+def test_the_card_needs_no_model(read: Read | None) -> None:
+    triage = Triage(Lexicon(), read)
     assessment = triage.assess(CRY, NOBODY)
     assert assessment.is_emergency
     assert assessment.situation == "trapped"
@@ -49,9 +57,11 @@ def test_the_card_needs_no_model(embed: object) -> None:
 
 def test_a_model_may_not_talk_away_several_dangers() -> None:
     weights = Weights.load()
-    calm = dataclasses.replace(weights, heads=np.zeros_like(weights.heads) - 1.0)
-    triage = Triage(Lexicon(), lambda text: calm.probe.astype(np.float32))
-    triage._weights = calm
+    network = weights.network
+    calm = dataclasses.replace(network, heads=network.heads * 0, head_bias=network.head_bias * 0 - 1)
+    tokens = np.ones((3, network.keys.shape[1]), dtype=np.float32)
+    triage = Triage(Lexicon(), lambda text: _reading(weights.probe, tokens))
+    triage._weights = dataclasses.replace(weights, network=calm)
     text = "救命，他们打我，不让我走，护照被收了"
     assert triage.scores(text).judgement is not None
     assert Triage(Lexicon()).scores(text).emergency >= CERTAIN_ALARM - 2
@@ -158,11 +168,10 @@ def test_no_coaxing_brings_a_number_that_is_not_in_the_list() -> None:
 
 
 def test_weights_are_complete() -> None:
-    weights = Weights.load()
-    n_likeness, dim = len(weights.space.landmarks), len(weights.space.mean)
-    assert n_likeness == N_LANDMARKS
-    assert weights.heads.shape == (len(HEADS), n_likeness + dim + len(weights.signals) + 3)
-    assert all(row.any() for row in weights.heads[:, :-1])
+    network = Weights.load().network
+    assert network.queries.shape == (N_QUERIES, N_DETAILS)
+    assert network.heads.shape == (len(HEADS), (N_QUERIES + 1) * N_DETAILS)
+    assert all(row.any() for row in network.heads)
 
 
 def test_weights_with_numbers_missing_are_refused_with_the_remedy(tmp_path: Path) -> None:
@@ -172,53 +181,59 @@ def test_weights_with_numbers_missing_are_refused_with_the_remedy(tmp_path: Path
         Weights.load(path)
 
 
-def test_likeness_by_hand() -> None:
-    # The second landmark is one away: e to the minus gamma.
-    kernel = gaussian_kernel(np.array([[0.0, 0.0]]), np.array([[0.0, 0.0], [0.0, 1.0]]), 2.0)
-    assert kernel.tolist() == [[1.0, pytest.approx(np.exp(-2.0))]]
-    space = Space(np.ones(2), np.eye(2), np.array([[1.0, 0.0]]), 1.0)
-    assert space.likeness(np.array([[2.0, 1.0]])).tolist() == [[1.0]]
-
-
 def test_written_numbers_are_read_back() -> None:
     numbers = np.array([[0.1234, -2.0], [3.0, 0.0]])
-    assert write_weights("a: 1", [numbers]) == "a: 1\n---\n123 -2000\n3000 0\n"
-    assert rounded(numbers)[0, 0] == 0.123
+    assert write_weights("a: 1", [numbers]) == "a: 1\n---\n1234 -20000\n30000 0\n"
 
 
-def test_the_space_tells_no_languages_apart() -> None:
-    rng = np.random.default_rng(0)
-    embeddings = rng.normal(size=(200, 12))
-    languages = ["en"] * 100 + ["vi"] * 100
-    embeddings[100:, 0] += 10.0
-    points = (embeddings - embeddings.mean(axis=0)) @ make_space(embeddings, languages).projection
-    apart = np.abs(points[:100].mean(axis=0) - points[100:].mean(axis=0)).max()
-    assert apart < 0.05 * np.abs(points).max()
+def test_the_network_by_hand() -> None:
+    """One detail, one query: the token with the larger key counts e^2 times as much as the one with the smaller."""
+    one = np.ones((1, 1), dtype=np.float32)
+    zero = np.zeros(1, dtype=np.float32)
+    heads = np.array([[1.0, 10.0]] * len(HEADS), dtype=np.float32)
+    network = Network(100 * one, zero, one, one, zero, one, zero, heads, np.full(len(HEADS), 0.5, dtype=np.float32))
+    tokens = np.array([[1.0], [-3.0]], dtype=np.float32)
+    # Keys are tanh(100) = 1 and -1; values 1 and 0, being cut below; the mean -1 is cut to 0.
+    share = np.exp(2) / (np.exp(2) + 1)
+    assert network.scores(tokens) == pytest.approx([share + 0.5] * len(HEADS), rel=1e-5)
 
 
-def test_what_is_said_in_several_languages_is_held_out_together() -> None:
+def test_the_network_is_what_was_learned() -> None:
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    learner = _Learner(12).eval()
+    tokens, mean, scale = torch.randn(5, 12), torch.randn(12), torch.rand(12) + 0.5
+    with torch.no_grad():
+        theirs = learner(((tokens - mean) / scale)[None], torch.ones(1, 5))[0].numpy()
+    assert learner.network(mean, scale).scores(tokens.numpy()) == pytest.approx(theirs, abs=1e-4)
+
+
+def test_what_is_told_apart_is_learned() -> None:
+    torch = pytest.importorskip("torch")
+    chance = np.random.default_rng(0)
+    is_case = np.arange(2048) % 2 == 0
+    tokens = [torch.from_numpy(chance.normal(size=(4, 8)).astype(np.float32)) for _ in is_case]
+    for sentence, case in zip(tokens, is_case, strict=True):
+        # One token of four carries a mark, wherever it stands.
+        sentence[int(chance.integers(4)), 0] = 6.0 if case else -6.0
+    y = torch.from_numpy(np.tile(is_case[:, None], (1, len(HEADS))).astype(np.float32))
+    y[:, 1] = torch.nan
+    network = fit(tokens, y, torch.ones_like(y))
+    scores = np.array([network.scores(sentence.numpy())[0] for sentence in tokens])
+    assert auroc(scores[is_case], scores[~is_case], empty=0.5) > 0.95
+
+
+def test_lessons_know_who_wrote_them() -> None:
     learned = lessons(EVAL)
-    assert len({lesson.language for lesson in learned if lesson.place == 1}) == len(LANGUAGES)
     assert {lesson.collection for lesson in learned} == {"examples", *KINDS}
-
-
-def test_a_held_out_score_knows_nothing_of_its_fold() -> None:
-    x, y = np.array([[1.0], [1.0], [-1.0], [-1.0]]), np.array([1.0, 0.0, 1.0, 0.0])
-    folds = np.array([0, 1, 1, 0])
-    # Without its fold, what is left says the opposite of each row.
-    scores = held_out_scores(x, y, 0.1, np.ones(4), folds)
-    assert (scores[y == 1] < scores[y == 0].max()).all()
+    hands = {lesson.hand for lesson in learned}
+    assert "" in hands
+    assert len(hands) > 10
 
 
 def test_the_limit_lets_no_more_than_its_share_through() -> None:
-    scores, y = np.arange(100.0), np.zeros(100)
-    assert (scores > limit(scores, y, 0.03)).mean() == 0.03
-
-
-def test_logistic_regression_finds_the_odds() -> None:
-    # Without features only the bias is left: three of four are true, so the log odds are log 3.
-    weights = fit_logistic(np.zeros((4, 1)), np.array([1.0, 1.0, 1.0, 0.0]), 1.0)
-    assert weights[-1] == pytest.approx(np.log(3), abs=1e-3)
+    scores = np.arange(100.0)
+    assert (scores > limit(scores, np.zeros(100, dtype=bool), 0.03)).mean() == 0.03
 
 
 def test_auroc_by_hand() -> None:
@@ -272,7 +287,7 @@ FLOORS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], 
 def test_the_learned_triage_does_not_fall_below_what_was_measured(split: str) -> None:
     from retrieval import load_embedder
 
-    triage = Triage(Lexicon.load(ROOT / "corpus" / "lexicon.yaml"), load_embedder(None, ROOT / "var").embed_query)
+    triage = Triage(Lexicon.load(ROOT / "corpus" / "lexicon.yaml"), load_embedder(None, ROOT / "var").read_query)
     measures = measure_triage(triage, split, EVAL)
     emergency, harm, accuracy = FLOORS[split]
     for found, floors in ((measures.emergency, emergency), (measures.harm, harm)):

@@ -6,7 +6,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from retrieval import (
@@ -127,8 +126,6 @@ def test_the_nearest_are_given_by_language_and_without_what_is_withdrawn(searche
     rows = searcher.known_questions(query, 3, language="vi")
     assert [searcher.index.questions[row].text for row in rows] == ["Cảnh sát số mấy?"]
     assert searcher.known_questions(query, 3, language="vi", without=frozenset(["tiny-en-call"])) == []
-    again = searcher.known_query(rows[0])
-    np.testing.assert_allclose(again.vector, searcher.query("Cảnh sát số mấy?").vector, atol=1e-6)
 
 
 def test_saved_loaded_and_reused(searcher: Searcher, tmp_path: Path) -> None:
@@ -141,7 +138,7 @@ def test_saved_loaded_and_reused(searcher: Searcher, tmp_path: Path) -> None:
         def embed_queries(self, texts: object, *, progress: object = None) -> object:  # type: ignore[override]
             raise AssertionError("every vector was there")
 
-        embed_passages = embed_queries  # type: ignore[assignment]
+        embed_passages = place_questions = embed_queries  # type: ignore[assignment]
 
     again = build_index(list(loaded.articles.values()), NoEmbedder(), Lexicon(), reuse=loaded)
     assert again.question_vectors.n_rows == 2

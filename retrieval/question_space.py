@@ -1,0 +1,79 @@
+"""The space in which questions are compared with questions.
+
+The model was made to compare questions with passages: in its vectors, what a question is about outweighs what it asks.
+A linear map of the vector and of the mean of the tokens, learned from the known questions alone (which of them the same
+sentence answers, in other words and languages), tells better which question means the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.errors import EmbedderError
+from retrieval.types import Reading
+
+SPACE_FILE = Path(__file__).parent / "question_space.txt"
+PROBE_TEXT = "Where can I find help?"
+# Numbers stand in the file as whole ones, in ten-thousandths.
+FIXED_POINT = 10_000.0
+# How closely the vector of the probe must match for the space to belong to a model (cosine).
+_MIN_LIKENESS = 0.98
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionSpace:
+    """`probe` (dim,): the vector of `PROBE_TEXT` by the model that it belongs to; `mean` (dim + width,): of the features
+    of questions; `projection` (d, dim + width); `digest`: SHA-256 (hex) of the file."""
+
+    probe: Array
+    mean: Array
+    projection: Array
+    digest: str
+
+    @property
+    def n_directions(self) -> int:
+        """Length of a point."""
+        return len(self.projection)
+
+    @classmethod
+    def load(cls, path: Path = SPACE_FILE) -> QuestionSpace:
+        """The space in the file `path`: a line with dim, width and d, then whole numbers.
+
+        Raises:
+            EmbedderError: the file cannot be read; `python -m retrieval.train_question_space` writes it anew.
+        """
+        try:
+            text = path.read_text("utf-8")
+            sizes, _, numbers = text.partition("\n")
+            dim, width, d = (int(size) for size in sizes.split())
+            flat = np.fromstring(numbers, dtype=np.float32, sep=" ") / np.float32(FIXED_POINT)
+            probe, mean, projection = np.split(flat, [dim, 2 * dim + width])
+            matrix = projection.reshape(d, dim + width)
+        except (OSError, ValueError) as error:
+            raise EmbedderError(
+                f"'{path}' is no question space; run `python -m retrieval.train_question_space`"
+            ) from error
+        return cls(probe, mean, matrix, hashlib.sha256(text.encode()).hexdigest())
+
+    def fits(self, reading: Reading) -> bool:
+        """Whether the space was learned with the model that made `reading` of `PROBE_TEXT`."""
+        if reading.tokens is None or reading.vector.shape != self.probe.shape:
+            return False
+        is_same_width = len(self.mean) == len(reading.vector) + reading.tokens.shape[1]
+        return is_same_width and float(reading.vector @ self.probe) >= _MIN_LIKENESS
+
+    def points(self, features: Array) -> Array:
+        """(n, d) for the features of n questions (see `features_of`), not yet of unit length."""
+        return np.asarray((features - self.mean) @ self.projection.T, dtype=np.float32)
+
+
+def features_of(vectors: Array, token_means: Array) -> Array:
+    """(n, dim + width): vectors (n, dim) beside the means of the tokens (n, width)."""
+    return np.concatenate([vectors, token_means], axis=1)

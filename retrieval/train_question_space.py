@@ -1,0 +1,127 @@
+"""`python -m retrieval.train_question_space DATA_FOLDER` learns question_space.txt from the known questions alone.
+
+Two questions of one sentence shall lie close, questions of other sentences apart, above all those of the same article.
+Takes about five minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from retrieval.chunk import passages_of
+from retrieval.embed import Embedder, load_embedder
+from retrieval.library import Library
+from retrieval.question_space import FIXED_POINT, PROBE_TEXT, SPACE_FILE, features_of
+from retrieval.store import QuestionRow, question_rows, sentence_rows
+
+logger = logging.getLogger(__name__)
+
+# Chosen on the dev questions, by how often the nearest known question belongs to a sentence that answers.
+N_DIRECTIONS = 256
+N_STEPS = 4000
+RATE = 1e-3
+DECAY = 0.01
+DROPPED = 0.2
+TEMPERATURE = 0.05
+ARTICLES_AT_ONCE = 24
+SENTENCES_OF_ARTICLE = 8
+_WARM_UP_STEPS = 50
+CORPUS = Path(__file__).resolve().parent.parent / "corpus"
+_APART = -1e4
+
+
+def features(texts: Sequence[str], embedder: Embedder) -> torch.Tensor:
+    """(n, dim + width), see `retrieval.question_space.features_of`."""
+    rows = []
+    for n, text in enumerate(texts):
+        if n % 5000 == 0:
+            logger.info("reading question %d of %d", n, len(texts))
+        reading = embedder.read_query(text)
+        if reading.tokens is None:
+            raise SystemExit("the model gives no tokens; train with the default model (leave GUITU_MODEL empty)")
+        rows.append(features_of(reading.vector[None], reading.tokens.mean(axis=0)[None])[0])
+    return torch.from_numpy(np.stack(rows))
+
+
+def fit(
+    found: torch.Tensor, questions: Sequence[QuestionRow], article_of: Sequence[str], sources: Sequence[frozenset[str]]
+) -> torch.Tensor:
+    """The projection (d, dim + width) of standardised features.
+
+    Args:
+        found: a row a question of `questions`.
+        article_of, sources: the article of each sentence, and the keys of what it rests on.
+    """
+    torch.manual_seed(0)
+    chance = np.random.default_rng(0)
+    of_sentence: dict[int, list[int]] = defaultdict(list)
+    for row, question in enumerate(questions):
+        of_sentence[question.sentence_row].append(row)
+    of_article: dict[str, list[int]] = defaultdict(list)
+    for sentence_row, rows in of_sentence.items():
+        if len(rows) > 1:
+            of_article[article_of[sentence_row]].append(sentence_row)
+    articles = list(of_article.values())
+    layer = nn.Linear(found.shape[1], N_DIRECTIONS, bias=False)
+    optimiser = torch.optim.AdamW(layer.parameters(), lr=RATE, weight_decay=DECAY)
+    pace = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: min(1.0, (step + 1) / _WARM_UP_STEPS) * max(0.02, 1 - step / N_STEPS)
+    )
+
+    def points(rows: Sequence[int]) -> torch.Tensor:
+        return functional.normalize(layer(functional.dropout(found[list(rows)], DROPPED)), dim=1)
+
+    for step in range(N_STEPS):
+        chosen: list[int] = []
+        for n in chance.choice(len(articles), min(ARTICLES_AT_ONCE, len(articles)), replace=False):
+            among = articles[n]
+            chosen += chance.choice(among, min(SENTENCES_OF_ARTICLE, len(among)), replace=False).tolist()
+        ones, others = zip(*(chance.choice(of_sentence[row], 2, replace=False) for row in chosen), strict=True)
+        likeness = points(ones) @ points(others).T / TEMPERATURE
+        # Sentences that rest on one source may say the same: they are neither alike nor apart.
+        shared = torch.tensor([[bool(sources[a] & sources[b]) and a != b for b in chosen] for a in chosen])
+        likeness = likeness.masked_fill(shared, _APART)
+        own = torch.arange(len(chosen))
+        loss = functional.cross_entropy(likeness, own) + functional.cross_entropy(likeness.T, own)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        pace.step()
+        if step % 500 == 0:
+            logger.info("step %d of %d, loss %.3f", step, N_STEPS, float(loss))
+    return layer.weight.detach()
+
+
+def main(data: Path) -> None:
+    """Writes question_space.txt."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    embedder = load_embedder(None, data)
+    articles = {article.article_id: article for article in Library(CORPUS, data).articles() if article.is_own}
+    passages = [passage for article in articles.values() for passage in passages_of(article)]
+    sentences = sentence_rows(articles, passages)
+    questions = question_rows(articles, passages, sentences)
+    found = features([question.text for question in questions], embedder)
+    mean, scale = found.mean(0), found.std(0)
+    article_of = [passages[row.passage_row].article_id for row in sentences]
+    sources = [frozenset(row.sentence.source_keys) for row in sentences]
+    projection = fit((found - mean) / scale, questions, article_of, sources) / scale
+    probe = embedder.embed_query(PROBE_TEXT)
+    # Only directions count: the largest number is made to fit the fixed point.
+    projection /= projection.abs().max()
+    dim, width = len(probe), found.shape[1] - len(probe)
+    rows = [probe, mean.numpy(), *projection.numpy()]
+    lines = [" ".join(str(round(float(x) * FIXED_POINT)) for x in row) for row in rows]
+    SPACE_FILE.write_text(f"{dim} {width} {len(projection)}\n" + "\n".join(lines) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
