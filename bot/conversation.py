@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,10 +15,6 @@ if TYPE_CHECKING:
 MAX_TURNS = 6
 # A follow-up is short; a longer question says itself what it is about.
 MAX_FOLLOW_UP_UNITS = 16
-# A question with a known one as near as this stands alone (cosine). Chosen on dev: of its 20 covered follow-ups 15 are
-# then answered first by the right sentence (11 at 0.90 without focus); of 150 short questions after one on another
-# topic 11 are joined, and as many are right as without the turn before.
-NEAR_ENOUGH_ALONE = 0.92
 
 
 def with_person(conversation: Conversation, question: Question) -> Conversation:
@@ -40,31 +35,23 @@ def with_turn(
     return replace(conversation, turns=(*conversation.turns, turn)[-MAX_TURNS:])
 
 
-def standalone(question: Question, conversation: Conversation, nearness: Callable[[str], float]) -> str:
+def standalone(question: Question, conversation: Conversation) -> str:
     """The text to search with: the question, joined to the one before where it cannot stand alone.
 
     The rule: a short question after another one is a follow-up when it opens or closes like one («那…», «…呢», "what
-    about …"), or when no known question is near it as it stands and one is nearer to both together. It is joined to
-    the last question that stood on its own, so that in a chain («and Thailand?», «and Laos?») the topic is not lost. A
-    changed topic is near a known question of its own and is searched as it stands.
-
-    Args:
-        nearness: how near a text is to the nearest known question (cosine).
+    about …"). It is joined to the last question that stood on its own, so that in a chain («and Thailand?», «and
+    Laos?») the topic is not lost; every other question is searched as it stands.
     """
-    if not conversation.turns or not _is_short(question.text):
+    if not conversation.turns or not is_follow_up(question.text):
         return question.text
     asked = [turn.question for turn in conversation.turns]
     topic = next((text for text in reversed(asked) if not is_follow_up(text)), asked[0])
-    joined = f"{topic} {question.text}"
-    if is_follow_up(question.text):
-        return joined
-    alone = nearness(question.text)
-    return joined if 0 < alone < NEAR_ENOUGH_ALONE and nearness(joined) > alone else question.text
+    return f"{topic} {question.text}"
 
 
 def search_query(searcher: Searcher, question: Question, conversation: Conversation) -> Query:
     """What to search for: the question as `standalone` has it, with the question itself in focus."""
-    text = standalone(question, conversation, searcher.nearness)
+    text = standalone(question, conversation)
     return searcher.query(text, language=question.language, focus=question.text)
 
 

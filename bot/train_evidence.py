@@ -30,6 +30,9 @@ ORDER_PENALTY = 0.003
 CONFIDENCE_PENALTY = 0.003
 CORPUS = Path(__file__).resolve().parent.parent / "corpus"
 
+COVERED = ("dev", "dev-more")
+UNCOVERED = ("dev-uncovered", "dev-more-uncovered")
+
 Found = tuple[JudgedQuestion, Query, list[Hit], list[ScoredSentence]]
 
 
@@ -84,8 +87,8 @@ def main(data: Path) -> None:
     lexicon = Lexicon.load(CORPUS / "lexicon.yaml")
     searcher = Searcher(load_index(data / "index", embedder), embedder, lexicon)
     known = known_facts(searcher)
-    covered = [q for q in read_questions(CORPUS / "eval", "dev") if q.facts & known]
-    uncovered = read_questions(CORPUS / "eval", "dev-uncovered")
+    covered = [q for name in COVERED for q in read_questions(CORPUS / "eval", name) if q.facts & known]
+    uncovered = [q for name in UNCOVERED for q in read_questions(CORPUS / "eval", name)]
     found = [(judged, *find(searcher, judged)) for judged in covered]
     order = fit_order(found)
     rows, labels, is_covered = [], [], []

@@ -33,9 +33,6 @@ _NUMBER = re.compile(r"[0-9]{3,}")
 N_CANDIDATES = 150
 # Sentences with the nearest known questions, whose passages are looked at too.
 N_ASKED = 60
-# Taken off the cosine of known questions in another language than the query's: across languages nearness says less, and
-# of many questions one is always near. Chosen on dev.
-FOREIGN_PENALTY = 0.02
 # Of fewer questions nobody can tell how near is near; they are then held against the sentences.
 MIN_ASKED = 50
 # Added to the score of passages in the reader's own language, in standard deviations of the cosine. Enough to put the
@@ -190,12 +187,6 @@ class Searcher:
             has_names=bool(_Words.of(found).names),
         )
 
-    def nearness(self, text: str) -> float:
-        """Cosine of the point of `text` with that of the nearest known question; 0 where there are none."""
-        if not self.index.questions:
-            return 0.0
-        return float(self.index.question_vectors.cosines(self._embedder.read_query(text).point).max())
-
     def search(self, query: Query | str, k: int = 10, *, without: frozenset[str] = frozenset()) -> list[Hit]:
         """The `k` best passages, best first; ties by passage id.
 
@@ -328,9 +319,7 @@ class Searcher:
     def _asked(self, query: Query, said_cosines: NDArray[np.float32], said: NDArray[np.float32]) -> _Asked:
         starts, sentence_rows = self._question_starts
         raw = self.index.question_vectors.cosines(query.point)
-        foreign = [_kind_of(language) != _kind_of(query.language) for language in self._question_languages]
-        taken_off = language_habits(raw, self._question_language_of) + np.float32(FOREIGN_PENALTY) * np.array(foreign)
-        found = raw - taken_off.astype(np.float32)[self._question_language_of]
+        found = raw - language_habits(raw, self._question_language_of)[self._question_language_of]
         best = np.maximum.reduceat(found, starts)
         scores = said.copy()
         among = best if len(best) >= MIN_ASKED else said_cosines
@@ -392,11 +381,6 @@ class Searcher:
         if len(starts):
             best[passage_rows] = np.maximum.reduceat(values, starts)
         return best
-
-
-def _kind_of(language: str | None) -> str:
-    """The language without its script: the two scripts of Chinese are one language here."""
-    return (language or "").partition("-")[0]
 
 
 def _any_of(rows: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:

@@ -109,14 +109,12 @@ def test_another_wording_finds_the_sentence(searcher: Searcher) -> None:
     assert best.asked is not None
     assert best.asked.question == "Which digits reach the constables?"
     assert best.asked.share > 0.9
-    assert searcher.nearness("Which digits reach the constables?") == pytest.approx(1.0, abs=1e-5)
 
 
 def test_without_known_questions_nothing_changes(searcher: Searcher) -> None:
     articles = [replace(a, questions=()) for a in searcher.index.articles.values()]
     plain = Searcher(build_index(articles, HashEmbedder(), Lexicon()), HashEmbedder(), Lexicon())
     query = plain.query("Police in Cambodia", language="en")
-    assert plain.nearness("Police in Cambodia") == 0.0
     assert plain.known_questions(query, 3, language="en") == []
     assert {s.asked for s in plain.find(query, 3)[1]} == {None}
 

@@ -99,7 +99,7 @@ class Sms(Platform):
         media: tuple[MediaRef, ...] = ()
         if fields.get("OptOutType") == "STOP" or text.strip().lower() in FORGET_WORDS:
             kind = "unfollow"
-        elif not text.strip() and fields.get("MediaContentType0", "").startswith("image/"):
+        elif fields.get("MediaContentType0", "").startswith("image/"):
             kind, media = "image", (MediaRef("image", url=fields.get("MediaUrl0", "")),)
         elif not text.strip():
             kind = "link"

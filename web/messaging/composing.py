@@ -120,6 +120,11 @@ class Composer:
                 if not text:
                     return Reply(say(phrase("type_please", language), language))
             else:
+                if text:
+                    # A cry for help beside a picture counts for more than what the picture offers.
+                    answer = await self._ask(leased, text)
+                    if answer.status == "emergency":
+                        return Reply(answer=answer)
                 checker, caption = self._offer_checker, text or None
                 return Reply(
                     await self._in_thread(lambda: checker.check_offer(caption, image, lang_hint=inbound.lang_hint))
@@ -132,15 +137,19 @@ class Composer:
         if inbound.sender != adapter.simulated_sender():
             showing = asyncio.create_task(self._show_working(adapter, inbound, context))
         try:
-            answer = await self._in_thread(
-                lambda: self._responder.respond(
-                    text, conversation_id=leased.conversation, lang_hint=_lang_hint(inbound)
-                )
-            )
+            answer = await self._ask(leased, text)
         finally:
             if showing is not None:
                 showing.cancel()
         return Reply(answer=answer)
+
+    async def _ask(self, leased: Leased, text: str) -> Answer:
+        answer: Answer = await self._in_thread(
+            lambda: self._responder.respond(
+                text, conversation_id=leased.conversation, lang_hint=_lang_hint(leased.inbound)
+            )
+        )
+        return answer
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)

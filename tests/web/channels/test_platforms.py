@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from tests.web.channels.support import FakeOfferChecker, Running, running
+from tests.web.channels.support import HOTLINE, FakeOfferChecker, Running, running
 from tests.web.channels.test_hostile import account_of, signed
 from web.channels.base import Inbound, RawRequest, SampleRequest
 from web.channels.http import MAX_MEDIA_BYTES
@@ -250,10 +250,10 @@ STORE = "https://mms.twiliocdn.com/AC0/1?Expires=1"
 PICTURE = b"\xff\xd8picture"
 
 
-def mms(run: Running, url: str) -> SampleRequest:
+def mms(run: Running, url: str, text: str = "") -> SampleRequest:
     """A picture by MMS, signed as Twilio does."""
     account = run.account("sms")
-    params = [("Body", ""), ("From", "+15550001"), ("MediaContentType0", "image/jpeg"), ("MediaUrl0", url)]
+    params = [("Body", text), ("From", "+15550001"), ("MediaContentType0", "image/jpeg"), ("MediaUrl0", url)]
     params += [("MessageSid", "MM1"), ("NumMedia", "1")]
     public_url = account.get("_PUBLIC_URL") + account.path
     headers = {
@@ -276,6 +276,17 @@ async def test_a_picture_by_mms_goes_to_the_offer_check(tmp_path: Path, api: str
         # The store is not shown the token.
         assert run.stand_in.shown[api + MEDIA] == "Basic " + b64encode(b"AC0:12345").decode()
         assert run.stand_in.shown[STORE] == ""
+
+
+@pytest.mark.parametrize(("caption", "n_checked"), [("is this job real", 1), ("I am trapped here", 0)])
+async def test_a_cry_for_help_beside_a_picture_brings_the_card(tmp_path: Path, caption: str, n_checked: int) -> None:
+    checker = FakeOfferChecker()
+    async with running(tmp_path, "sms", offer_checker=checker) as run:
+        run.stand_in.pictures[MEDIA] = PICTURE
+        await run.deliver(mms(run, "https://api.twilio.com" + MEDIA, caption))
+        await run.until(lambda: run.states() == ["sent"])
+        assert checker.seen == [(caption, PICTURE)][:n_checked]
+        assert (HOTLINE.number in run.stand_in.texts[0]) == (n_checked == 0)
 
 
 @pytest.mark.parametrize(
