@@ -139,8 +139,8 @@ def confidence_features(
     A near miss has the right subject and lacks the fact: its words are strange to the corpus, or the place or number
     that it names stands nowhere near the sentence, or no known question is close to it.
     """
-    best = ranked[0][1]
-    others = [s.asked_score for _, s in ranked if s.hit.article.article_id != best.hit.article.article_id]
+    value, best = ranked[0]
+    others = [(v, s) for v, s in ranked if s.hit.article.article_id != best.hit.article.article_id]
     near = SAID_SCALE * (best.cosine - NEAR_SAID)
     if best.hit.article.questions:
         # A sentence of an article without known questions stands for itself.
@@ -154,7 +154,13 @@ def confidence_features(
         "names_missing": float(min(best.n_names_missing, 3)),
         "names_apart": float(min(best.asked.n_names_apart, 3)) if best.asked else 0.0,
         "has_names": float(query.has_names),
-        "lead": max(-3.0, min(best.asked_score - max(others, default=0.0), 3.0)),
+        "asked": min(best.asked_score, 6.0),
+        "lead": max(-3.0, min(best.asked_score - max((s.asked_score for _, s in others), default=0.0), 3.0)),
+        # How far what another article says is behind.
+        "gap": min(value - max((v for v, _ in others), default=ranked[-1][0]), 6.0),
+        "overlap": best.overlap,
+        # Whether the sentence that answers best is also the nearest one.
+        "said": max(-NEAR_RANGE, SAID_SCALE * (best.cosine - max(s.cosine for _, s in ranked))),
         "drop": hits[0].score - hits[min(5, len(hits) - 1)].score,
         "own_language": float(best.hit.article.language == query.language),
         "length": math.log(1 + len(query.terms)),

@@ -27,7 +27,7 @@ from retrieval import Hit, Lexicon, Query, ScoredSentence, Searcher, load_embedd
 ANSWERED_SHARE = 0.9
 MARGIN = 1.5
 ORDER_PENALTY = 0.003
-CONFIDENCE_PENALTY = 0.003
+CONFIDENCE_PENALTY = 0.0003
 CORPUS = Path(__file__).resolve().parent.parent / "corpus"
 
 COVERED = ("dev", "dev-more")

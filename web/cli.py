@@ -15,7 +15,18 @@ if TYPE_CHECKING:
     from web.service import Service
 
 # `web.evaluation.SET_NAMES`, which would bring half the bot along; a test compares them.
-EVALUATION_SETS = ("dev", "test", "facts-test", "main-60", "triage", "triage-blind", "offers", "offers-blind", "all")
+EVALUATION_SETS = (
+    "dev",
+    "test",
+    "test-more",
+    "facts-test",
+    "main-60",
+    "triage",
+    "triage-blind",
+    "offers",
+    "offers-blind",
+    "all",
+)
 
 
 class CommandError(Exception):

@@ -15,8 +15,9 @@ from bot.triage import Triage
 from web.service import Service
 
 SETS = {
-    "dev": (("dev",), ("dev-uncovered",)),
+    "dev": (("dev", "dev-more"), ("dev-uncovered", "dev-more-uncovered")),
     "test": (("test",), ("test-uncovered",)),
+    "test-more": (("test-more",), ("test-more-uncovered",)),
     "facts-test": (("facts-test",), ()),
     "main-60": (("main-60",), ()),
 }
@@ -28,7 +29,7 @@ TEXT_SETS = {
     "offers-blind": ("offers", "blind"),
 }
 # Everything that is held out, on one page.
-ALL = ("test", *TEXT_SETS)
+ALL = ("test", "test-more", *TEXT_SETS)
 SET_NAMES = (*SETS, *TEXT_SETS, "all")
 
 
@@ -48,11 +49,10 @@ def _evaluate(service: Service, name: str) -> tuple[dict[str, Any], str]:
         report = evaluate_sets(service.view().searcher, folder, covered, uncovered)
         return dict(report), page(report, title)
     part, split = TEXT_SETS[name]
-    embed = service.embedder().embed_query
     if part == "triage":
         measures = measure_triage(Triage(service.lexicon, service.embedder().read_query), split, folder)
         return asdict(measures), f"{title}\n{triage_report(measures)}"
     # Without the index: verdicts do not depend on the quotes beside them.
-    checker = OfferChecker(SignList.load(), service.lexicon, service.contacts, embed=embed)
+    checker = OfferChecker(SignList.load(), service.lexicon, service.contacts, embed=service.embedder().embed_query)
     figures = offer_report(checker, read_offers(folder / f"offers-{split}.jsonl"))
     return {group: asdict(m) for group, m in figures.items()}, f"{title}\n{offer_page(figures)}"

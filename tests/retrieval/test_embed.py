@@ -237,6 +237,18 @@ class TestOpenVino:
         likeness = alone @ alone.T - 2 * np.eye(len(MIXED))
         assert likeness.max() < 0.99
 
+    def test_a_question_is_read_the_same_each_time(self, openvino_embedder: OpenVinoEmbedder) -> None:
+        for text in MIXED:
+            first, again = openvino_embedder.read_query(text), openvino_embedder.read_query(text)
+            assert first.tokens is not None
+            assert again.tokens is not None
+            np.testing.assert_array_equal(first.vector, openvino_embedder.embed_query(text))
+            np.testing.assert_array_equal(first.tokens, again.tokens)
+            np.testing.assert_array_equal(first.point, again.point)
+            # A row a token, none for the padding.
+            n_tokens = len(openvino_embedder._tokenizer.encode("query: " + clean_text(text, 8192)).ids)
+            assert len(first.tokens) == n_tokens
+
     def test_padding_does_not_matter(self, openvino_embedder: OpenVinoEmbedder) -> None:
         tokenizer = openvino_embedder._tokenizer
         ids = [encoding.ids for encoding in tokenizer.encode_batch(["query: " + text for text in MIXED])]
@@ -364,6 +376,20 @@ class TestExport:
         assert np.sum(ours.embed_queries(MIXED) * theirs.embed_queries(MIXED), axis=1).min() > 0.999
         assert np.sum(ours.embed_passages(MIXED) * theirs.embed_passages(MIXED), axis=1).min() > 0.999
 
+    def test_tokens_are_the_states_two_thirds_of_the_way_up(self, tiny_export: Path, tiny_model: Path) -> None:
+        import torch
+
+        model = encoders.load_sentence_transformer(tiny_model)
+        tokens = OpenVinoEmbedder(tiny_export).read_query("the police").tokens
+        features = model.tokenizer("query: the police", return_tensors="pt")
+        with torch.no_grad():
+            states = model[0].model(**features, output_hidden_states=True).hidden_states
+        expected = states[round((len(states) - 1) * export.TOKENS_AT)][0].numpy()
+        assert tokens is not None
+        assert tokens.shape == expected.shape
+        # The arithmetic may be bfloat16.
+        assert np.abs(tokens - expected).max() < 0.05
+
     @pytest.mark.parametrize("had_one", [False, True])
     def test_a_graph_that_differs_is_refused(
         self, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, had_one: bool
@@ -442,7 +468,7 @@ class TestExport:
     def test_another_format_is_refused(self, tiny_export: Path) -> None:
         path = tiny_export / "export.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "format": 999}))
-        with pytest.raises(EmbedderError, match="format 999, not 1"):
+        with pytest.raises(EmbedderError, match="format 999, not 2"):
             OpenVinoEmbedder(tiny_export)
 
 

@@ -24,6 +24,8 @@ class _Embedder:
     def embed_query(self, text: str) -> Any:
         raise EmbedderError("no model in this test")
 
+    read_query = embed_query
+
 
 class _Settings:
     corpus = REPOSITORY / "corpus"
