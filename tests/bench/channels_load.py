@@ -5,8 +5,8 @@
 
 `kill`: signed deliveries to WeChat, LINE and signed JSON, a fifth of them repeats; the server is killed five
 times on the way. Each message has to be answered exactly once. `wechat`: passive replies at a steady rate,
-open loop: late answers do not slow the senders down. With `--url` a running server is used, with the accounts
-in the environment.
+open loop: late answers do not slow the senders down. With `--url` a running server is asked the Chinese development
+questions, with the accounts in the environment.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
 import httpx
 
+from bot.question_set import read_questions
 from tests.web.channels.processes import ServerProcess
 from tests.web.channels.support import StandIn, environment
 from web.channels.accounts import read_channel_settings
@@ -238,7 +240,16 @@ def open_wechat(body: bytes, account: Account) -> str:
     return ElementTree.fromstring(message).findtext("Content") or ""
 
 
-async def wechat_run(url: str, account: Account, *, rate: float, seconds: float) -> dict[str, float]:
+def chinese_questions() -> list[str]:
+    """The development questions in Chinese."""
+    folder = Path(__file__).resolve().parents[2] / "corpus" / "eval"
+    judged = [question for name in ("dev", "dev-more") for question in read_questions(folder, name)]
+    return [question.question for question in judged if question.language == "zh-Hans"]
+
+
+async def wechat_run(
+    url: str, account: Account, questions: Sequence[str], *, rate: float, seconds: float
+) -> dict[str, float]:
     """Passive replies at a steady rate; times in seconds from the request to the last byte of the reply."""
     times: list[float] = []
     n_bad = 0
@@ -250,7 +261,7 @@ async def wechat_run(url: str, account: Account, *, rate: float, seconds: float)
         async def one(number: int) -> None:
             nonlocal n_bad
             sample = ADAPTERS["wechat"].sample(
-                f"问题{number:06d}",
+                questions[number % len(questions)],
                 account,
                 message_id=f"{run}{number}",
                 sender=f"p{number % 500}-{run}",
@@ -314,7 +325,9 @@ def main() -> int:
             server.start(THINK_S=str(options.think), LEASE_S="60")
         try:
             url = options.url or (server.url if server else "")
-            found = asyncio.run(wechat_run(url.rstrip("/"), account, rate=options.rate, seconds=options.seconds))
+            questions = chinese_questions() if options.url else ["问题"]
+            run = wechat_run(url.rstrip("/"), account, questions, rate=options.rate, seconds=options.seconds)
+            found = asyncio.run(run)
         finally:
             if server is not None:
                 server.stop()
