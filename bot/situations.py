@@ -8,6 +8,10 @@ from bot.types import Conversation, Situation
 
 _DANGERS_TO_SELF = frozenset({"confined", "papers", "harm", "sold", "taken", "watched", "forced", "plea", "ransom"})
 
+# What the rules count beside the learned scores. Chosen on dev, hands held out: 0.950 to 0.971 of the plain questions are
+# then told right, and of indirect ones as many as without (0.72).
+RULES_BONUS = 1.0
+
 
 def situation_by_rules(found: frozenset[str], *, is_alarm: bool) -> Situation:
     """The situation that the signals `found` speak of."""
@@ -29,10 +33,19 @@ def situation_by_rules(found: frozenset[str], *, is_alarm: bool) -> Situation:
     return "general"
 
 
-def situation_by_scores(scores: Mapping[Situation, float], *, is_alarm: bool) -> Situation:
-    """The situation with the highest learned score; in an alarm it is one of the two that know danger."""
+def situation_by_scores(scores: Mapping[Situation, float], *, found: frozenset[str], is_alarm: bool) -> Situation:
+    """The situation with the highest learned score; in an alarm it is one of the two that know danger.
+
+    Of plain wording the rules know what to think: what the signals `found` speak of gets a bonus.
+    """
     possible: tuple[Situation, ...] = ("trapped", "family") if is_alarm else tuple(scores)
-    return max(possible, key=lambda situation: scores[situation])
+    by_rules = situation_by_rules(found, is_alarm=False)
+
+    def value(situation: Situation) -> float:
+        is_named = situation == by_rules != "general"
+        return scores[situation] + RULES_BONUS * is_named
+
+    return max(possible, key=value)
 
 
 def in_conversation(situation: Situation, conversation: Conversation, *, is_alarm: bool, is_home: bool) -> Situation:

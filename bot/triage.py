@@ -81,7 +81,7 @@ class Triage:
         if scores.judgement is not None:
             # The card comes early; of what situation somebody is, only a clear alarm says.
             is_clear = in_danger and scores.judgement.is_clear
-            situation = situations.situation_by_scores(scores.judgement.situations, is_alarm=is_clear)
+            situation = situations.situation_by_scores(scores.judgement.situations, found=found, is_alarm=is_clear)
         situation = situations.in_conversation(situation, conversation, is_alarm=in_danger, is_home="home" in found)
         is_second_scam = "second_scam" in found and "story" not in found and not is_declined
         return Assessment(
