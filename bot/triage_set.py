@@ -29,8 +29,6 @@ class JudgedText:
     text: str
     label: bool | str
     history: tuple[str, ...] = ()
-    # Written after the phrases of signals.yaml, which therefore do not know it.
-    is_unseen: bool = False
 
 
 def read_judged(kind: Kind, split: str, directory: Path = EVAL_DIR) -> list[JudgedText]:
@@ -49,7 +47,6 @@ def read_judged(kind: Kind, split: str, directory: Path = EVAL_DIR) -> list[Judg
                 str(r["text"]),
                 r["label"],
                 tuple(r.get("history") or ()),
-                bool(r.get("unseen")),
             )
             for r in records
         ]

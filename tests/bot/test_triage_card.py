@@ -79,16 +79,17 @@ def test_no_fixed_text_misses_a_language() -> None:
     assert missing == []
 
 
-# Measured less a margin: 0.371, 0.066; 0.166, 0.032. Most of dev is worded indirectly, which phrases cannot know; on
-# the plain texts of before the rules find 0.72 of the emergencies and 0.43 of the harmful requests.
-@pytest.mark.parametrize(("name", "recall", "alarms"), [("emergency-dev", 0.35, 0.08), ("harm-dev", 0.15, 0.05)])
-def test_rules_alone_do_not_fall_below_what_was_measured(name: str, recall: float, alarms: float) -> None:
-    records = [json.loads(line) for line in (CORPUS / "eval" / f"{name}.jsonl").read_text("utf-8").splitlines()]
+# On the plain texts of dev, which the phrases were written for; most of dev is worded indirectly, which phrases cannot know
+# (0.22 and 0.09 of all). Measured less a margin: 0.721, 0.027; 0.432, 0.031.
+@pytest.mark.parametrize(("kind", "recall", "alarms"), [("emergency", 0.70, 0.04), ("harm", 0.40, 0.05)])
+def test_rules_alone_do_not_fall_below_what_was_measured(kind: str, recall: float, alarms: float) -> None:
+    lines = (CORPUS / "eval" / f"{kind}-dev.jsonl").read_text("utf-8").splitlines()
+    records = [record for record in map(json.loads, lines) if record["id"].startswith(kind)]
     assert len(records) > 100
     found = {True: 0, False: 0}
     for record in records:
         assessment = TRIAGE.assess(Question(record["text"], record["lang"]), NOBODY)
-        found[record["label"]] += assessment.is_emergency if name.startswith("emergency") else assessment.is_declined
+        found[record["label"]] += assessment.is_emergency if kind == "emergency" else assessment.is_declined
     n = {label: sum(record["label"] is label for record in records) for label in (True, False)}
     assert found[True] / n[True] >= recall
     assert found[False] / n[False] <= alarms
