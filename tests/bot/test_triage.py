@@ -274,11 +274,11 @@ def test_a_report_has_a_row_for_each_language(tmp_path: Path) -> None:
 
 
 # Measured less a margin of two to eight texts: (recall, false alarms, AUROC) of emergency, of harm, then situations.
-# Plain wording, measured: 0.952, 0.025, 0.998; 0.787, 0, 0.995; 0.963.
-# Indirect wording of another hand, measured: 0.935, 0.113, 0.974; 0.655, 0.042, 0.945; 0.778.
+# Plain wording, measured: 0.952, 0.025, 0.995; 0.851, 0, 0.988; 0.927.
+# Indirect wording of another hand, measured: 0.948, 0.057, 0.992; 0.836, 0.075, 0.971; 0.850.
 FLOORS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], float]] = {
-    "test": ((0.92, 0.05, 0.98), (0.73, 0.05, 0.97), 0.93),
-    "blind": ((0.90, 0.14, 0.955), (0.61, 0.07, 0.92), 0.74),
+    "test": ((0.92, 0.05, 0.98), (0.79, 0.05, 0.97), 0.89),
+    "blind": ((0.92, 0.08, 0.98), (0.79, 0.10, 0.95), 0.81),
 }
 
 
