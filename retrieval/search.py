@@ -164,12 +164,13 @@ class Searcher:
                 names a place, the question is about that one and not about those that the rest names.
         """
         language = language or detect_language(text)
-        whole = self._embedder.read_query(text)
-        vector, point = whole.vector, whole.point
         places: set[str] = set()
-        if focus is not None and focus != text:
-            part = self._embedder.read_query(focus)
-            vector, point = (to_unit_rows((a + b)[None])[0] for a, b in ((vector, part.vector), (point, part.point)))
+        # The focus first: the triage has just read it, and an embedder may remember that.
+        part = self._embedder.read_query(focus or text)
+        vector, point = part.vector, part.point
+        if focus and focus != text:
+            whole = self._embedder.read_query(text)
+            vector, point = (to_unit_rows((a + b)[None])[0] for a, b in ((vector, whole.vector), (point, whole.point)))
             places = {term for term in self._lexicon.entity_terms(focus) if is_place_term(term)}
         entities = self._lexicon.entity_terms(text)
         if places:

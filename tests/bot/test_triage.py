@@ -15,6 +15,7 @@ from bot.emergency import CERTAIN_ALARM, HOST_COUNTRIES, card_contacts
 from bot.errors import SignalsError
 from bot.evaluate_triage import auroc, measure_triage, triage_report
 from bot.learned import HEADS, WEIGHTS_FILE, Network, Read, Weights, write_weights
+from bot.situations import RULES_BONUS, situation_by_scores
 from bot.train_triage import N_DETAILS, N_QUERIES, _Learner, fit, lessons, limit
 from bot.triage import Triage
 from bot.triage_set import KINDS, SPLITS, read_judged
@@ -162,6 +163,15 @@ def test_no_coaxing_brings_a_number_that_is_not_in_the_list() -> None:
     card = TRIAGE.card(question, TRIAGE.assess(question, NOBODY), CONTACTS)
     assert all(CONTACTS.by_id[c.contact_id] is c for c in card.contacts)
     assert not any("900" in line for line in (*card.lines, card.notice))
+
+
+def test_the_rules_have_a_say_in_the_situation() -> None:
+    scores = dict.fromkeys(SITUATIONS, 0.0) | {"general": RULES_BONUS / 2}
+    assert situation_by_scores(scores, found=frozenset(), is_alarm=False) == "general"
+    assert situation_by_scores(scores, found=frozenset({"travel"}), is_alarm=False) == "about-to-travel"
+    assert situation_by_scores(scores | {"general": 3.0}, found=frozenset({"travel"}), is_alarm=False) == "general"
+    # In an alarm, only the two that know danger.
+    assert situation_by_scores(scores | {"family": 0.1}, found=frozenset({"travel"}), is_alarm=True) == "family"
 
 
 # -- what was learned ----------------------------------------------------------------------------------------
