@@ -17,8 +17,12 @@ _WHO_AND_WHEN = frozenset({"self", "kin", "now"})
 # At this sum of weights the text counts as an alarm. One danger (2.0) is enough, a weak one (1.5) needs a person,
 # and a question of knowledge (-2.0) or a film (-2.5) undoes one danger. Chosen on emergency-dev.jsonl.
 ALARM = 1.75
-# From here on an alarm stands whatever the embedding model says: two dangers and a person, nothing calm.
-CERTAIN_ALARM = 4.5
+# From here on an alarm stands whatever the embedding model says; so it does on two dangers, or a plea, where nothing
+# makes them a story or a thing of the past. On dev none of 1,201 plain calm texts and 18 of 3,313 hard look-alikes reach
+# the sum, 3 and 11 the two dangers, 1 and 25 the plea.
+CERTAIN_ALARM = 3.5
+_TWO_DANGERS = 4.0
+_NOT_NOW = frozenset({"story", "past", "home"})
 # «Last year» says little when the text also says «now».
 _PAST_AND_NOW = 2.0
 
@@ -50,6 +54,16 @@ def alarm_score(found: frozenset[str], signals: Signals) -> float:
     if {"past", "now"} <= found and "home" not in found:
         score += _PAST_AND_NOW
     return score
+
+
+def is_certain(found: frozenset[str], signals: Signals) -> bool:
+    """Whether the signals `found` leave no doubt that somebody is in danger: no model may talk that away."""
+    if alarm_score(found, signals) >= CERTAIN_ALARM:
+        return True
+    if found & _NOT_NOW:
+        return False
+    is_plea = "plea" in found and "knowledge" not in found
+    return is_plea or signals.weight(found & DANGERS) >= _TWO_DANGERS
 
 
 def is_self_harm(found: frozenset[str]) -> bool:

@@ -19,6 +19,11 @@ WEIGHTS_FILE = Path(__file__).parent / "triage_weights.yaml"
 HEADS = ("emergency", "harm", "self-harm", *SITUATIONS)
 # Numbers stand in the file as whole ones, in ten-thousandths.
 FIXED_POINT = 10_000.0
+# What the rules count beside the learned score: how far their own score lies above their limit, within a range. Chosen on
+# dev, hands held out, at equal false alarms on hard look-alikes: of plain emergencies 0.918 are found (0.874 without), of
+# plain harmful requests 0.928 (0.861), of indirect ones 0.881 (0.895) and 0.718 (0.728).
+RULES_WEIGHT = 0.75
+_RULES_RANGE = (-4.0, 6.0)
 # How closely the vector of the probe sentence must match for weights to belong to a model (cosine).
 _MIN_LIKENESS = 0.98
 _NUMBERS = "\n---\n"
@@ -29,16 +34,12 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Scores of a question; each decision is taken from 0 upwards.
-
-    `is_clear` says that the score for an emergency is so high that few calm texts reach it.
-    """
+    """Scores of a question before the rules are heard."""
 
     emergency: float
     harm: float
     self_harm: float
     situations: Mapping[Situation, float]
-    is_clear: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +125,12 @@ class Weights:
             harm=scores["harm"],
             self_harm=scores["self-harm"],
             situations={situation: scores[situation] for situation in SITUATIONS},
-            is_clear=scores["emergency"] >= self.clear_alarm,
         )
+
+
+def with_rules(score: float, excess: float) -> float:
+    """The learned `score` of a head, and what the rules add; `excess` is how far theirs lies above their limit."""
+    return score + RULES_WEIGHT * max(_RULES_RANGE[0], min(excess, _RULES_RANGE[1]))
 
 
 def write_weights(head: str, blocks: Sequence[NDArray[Any]]) -> str:

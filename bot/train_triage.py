@@ -1,13 +1,13 @@
 """Learns the weights of the triage: `python -m bot.train_triage` writes triage_weights.yaml from examples and dev sets.
 
-Nothing of the test and blind sets is read. Takes about five minutes on two cores.
+Nothing of the test and blind sets is read. Takes about six minutes on two cores.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from bot.learned import HEADS, WEIGHTS_FILE, Network, Read, write_weights
+from bot.emergency import ALARM, alarm_score
+from bot.learned import HEADS, WEIGHTS_FILE, Network, Read, with_rules, write_weights
+from bot.refusal import DECLINED, harm_score
+from bot.signals import Signals, default_signals
 from bot.triage_set import EVAL_DIR, KINDS, Kind, read_examples, read_judged
 from bot.types import SITUATIONS
 from retrieval import load_embedder
@@ -56,8 +59,6 @@ _SITUATION_CLASSES = {
     "returned": "returned",
     "general": "general",
 }
-
-Scorer = Callable[[Sequence[int]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,7 @@ def limit(scores: NDArray[Any], is_case: NDArray[np.bool_], false_alarms: float)
     return float(calm[int(false_alarms * len(calm))])
 
 
-def train(eval_dir: Path, read: Read, model_name: str) -> str:
+def train(eval_dir: Path, read: Read, model_name: str, signals: Signals) -> str:
     """The text of the weights file."""
     learned = lessons(eval_dir)
     tokens = [_tokens(read, lesson.text, n, len(learned)) for n, lesson in enumerate(learned)]
@@ -202,6 +203,11 @@ def train(eval_dir: Path, read: Read, model_name: str) -> str:
         network = fit([tokens[i] for i in kept], y[kept], counts[kept])
         for i in np.flatnonzero(folds == fold):
             scores[i] = network.scores(tokens[i].numpy())
+    # Limits are for what decides, the rules included.
+    for row, lesson in enumerate(learned):
+        found = signals.find(lesson.text)
+        scores[row, 0] = with_rules(scores[row, 0], alarm_score(found, signals) - ALARM)
+        scores[row, 1] = with_rules(scores[row, 1], harm_score(found, signals) - DECLINED)
     logger.info("learning from all %d sentences", len(learned))
     network = fit(tokens, y, counts)
     clear_alarm = 0.0
@@ -262,7 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     embedder = load_embedder(None, options.data)
-    options.output.write_text(train(options.eval, embedder.read_query, embedder.name), "utf-8")
+    options.output.write_text(train(options.eval, embedder.read_query, embedder.name, default_signals()), "utf-8")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from bot import emergency, refusal, situations
 from bot.contacts import ContactList, unique
 from bot.emergency import EmergencyCard
 from bot.errors import SignalsError
-from bot.learned import Judgement, Read, Weights
+from bot.learned import Judgement, Read, Weights, with_rules
 from bot.nationalities import likely_nationalities
 from bot.signals import Signals, default_signals
 from bot.texts import text
@@ -80,7 +80,7 @@ class Triage:
         situation = situations.situation_by_rules(found, is_alarm=in_danger)
         if scores.judgement is not None:
             # The card comes early; of what situation somebody is, only a clear alarm says.
-            is_clear = in_danger and scores.judgement.is_clear
+            is_clear = self._weights is not None and scores.emergency >= self._weights.clear_alarm
             situation = situations.situation_by_scores(scores.judgement.situations, found=found, is_alarm=is_clear)
         situation = situations.in_conversation(situation, conversation, is_alarm=in_danger, is_home="home" in found)
         is_second_scam = "second_scam" in found and "story" not in found and not is_declined
@@ -104,10 +104,11 @@ class Triage:
         judgement = self._judge(question)
         if judgement is None:
             return Scores(alarm - emergency.ALARM, harm - refusal.DECLINED, None)
-        if alarm >= emergency.CERTAIN_ALARM:
-            # Several dangers and nothing that explains them: no model may talk that away.
-            return Scores(max(judgement.emergency, 0.0), judgement.harm, judgement)
-        return Scores(judgement.emergency, judgement.harm, judgement)
+        in_danger = with_rules(judgement.emergency, alarm - emergency.ALARM)
+        harmful = with_rules(judgement.harm, harm - refusal.DECLINED)
+        if emergency.is_certain(found, self._signals):
+            in_danger = max(in_danger, 0.0)
+        return Scores(in_danger, harmful, judgement)
 
     def card(self, question: Question, assessment: Assessment, contacts: ContactList) -> EmergencyCard:
         """The emergency card: every contact is a record of `contacts`, every line a fixed text."""

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from retrieval.errors import CorpusError
+from retrieval.territories import country_names
 from retrieval.text import UNSPACED, fold, without_marks
 from retrieval.yaml_text import load_yaml
 
@@ -55,11 +56,13 @@ class Lexicon:
             raise CorpusError(f"'{path}' cannot be read as YAML; mend it") from error
         if not isinstance(data, dict):
             raise CorpusError(f"'{path}' must hold the lists places, slang and institutions")
-        return cls(
+        own = [
             _entry(group, record, path)
             for group in ("places", "slang", "institutions")
             for record in data.get(group) or []
-        )
+        ]
+        told = {entry.country for entry in own if entry.group == "places" and entry.kind == "country" and entry.country}
+        return cls([*own, *(_country(code, names) for code, names in country_names(told).items())])
 
     @cached_property
     def digest(self) -> str:
@@ -134,6 +137,12 @@ class Lexicon:
     def country_terms(self, countries: Iterable[str]) -> list[str]:
         """The entity terms of the countries with these ISO codes, of those that the lexicon knows."""
         return [self._country_terms[code] for code in countries if code in self._country_terms]
+
+
+def _country(code: str, names: Mapping[str, str]) -> Entry:
+    """A country that the lexicon does not tell of, so that it is at least known for one."""
+    forms = {language: (name,) for language, name in names.items()}
+    return Entry(code.lower(), "places", "country", forms, (), {}, code, is_high_risk=False)
 
 
 def _term(entry: Entry) -> str:

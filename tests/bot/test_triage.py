@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from bot.contacts import ContactList
-from bot.emergency import CERTAIN_ALARM, HOST_COUNTRIES, card_contacts
+from bot.emergency import HOST_COUNTRIES, card_contacts
 from bot.errors import SignalsError
 from bot.evaluate_triage import auroc, measure_triage, triage_report
-from bot.learned import HEADS, WEIGHTS_FILE, Network, Read, Weights, write_weights
+from bot.learned import HEADS, RULES_WEIGHT, WEIGHTS_FILE, Network, Read, Weights, with_rules, write_weights
 from bot.situations import RULES_BONUS, situation_by_scores
 from bot.train_triage import N_DETAILS, N_QUERIES, _Learner, fit, lessons, limit
 from bot.triage import Triage
@@ -59,14 +59,21 @@ def test_the_card_needs_no_model(read: Read | None) -> None:
 def test_a_model_may_not_talk_away_several_dangers() -> None:
     weights = Weights.load()
     network = weights.network
-    calm = dataclasses.replace(network, heads=network.heads * 0, head_bias=network.head_bias * 0 - 1)
+    calm = dataclasses.replace(network, heads=network.heads * 0, head_bias=network.head_bias * 0 - 10)
     tokens = np.ones((3, network.keys.shape[1]), dtype=np.float32)
     triage = Triage(Lexicon(), lambda text: _reading(weights.probe, tokens))
     triage._weights = dataclasses.replace(weights, network=calm)
-    text = "救命，他们打我，不让我走，护照被收了"
-    assert triage.scores(text).judgement is not None
-    assert Triage(Lexicon()).scores(text).emergency >= CERTAIN_ALARM - 2
-    assert triage.assess(Question(text, "zh-Hans"), NOBODY).is_emergency
+    calm_again = "那部电影里，他们不让主角走，护照被收了"
+    for text in ("救命，他们打我，不让我走，护照被收了", "老板把我护照收走了不让我走，怎么办", "救命"):
+        assert triage.scores(text).judgement is not None
+        assert triage.assess(Question(text, "zh-Hans"), NOBODY).is_emergency, text
+    assert not triage.assess(Question(calm_again, "zh-Hans"), NOBODY).is_emergency
+
+
+def test_the_rules_add_to_what_was_learned_within_a_range() -> None:
+    assert with_rules(1.0, 2.0) == 1.0 + 2 * RULES_WEIGHT
+    assert with_rules(1.0, 100.0) == with_rules(1.0, 6.0)
+    assert with_rules(1.0, -100.0) == with_rules(1.0, -4.0)
 
 
 @pytest.mark.parametrize(
@@ -284,11 +291,11 @@ def test_a_report_has_a_row_for_each_language(tmp_path: Path) -> None:
 
 
 # Measured less a margin of two to eight texts: (recall, false alarms, AUROC) of emergency, of harm, then situations.
-# Plain wording, measured: 0.952, 0.025, 0.995; 0.851, 0, 0.988; 0.927.
-# Indirect wording of another hand, measured: 0.948, 0.057, 0.992; 0.836, 0.075, 0.971; 0.850.
+# Plain wording, measured: 0.976, 0.038, 0.997; 0.957, 0.043, 0.987; 0.927.
+# Indirect wording of another hand, measured: 0.930, 0.048, 0.989; 0.827, 0.075, 0.966; 0.872.
 FLOORS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], float]] = {
-    "test": ((0.92, 0.05, 0.98), (0.79, 0.05, 0.97), 0.89),
-    "blind": ((0.92, 0.08, 0.98), (0.79, 0.10, 0.95), 0.81),
+    "test": ((0.94, 0.06, 0.98), (0.90, 0.07, 0.97), 0.89),
+    "blind": ((0.90, 0.07, 0.975), (0.78, 0.10, 0.95), 0.84),
 }
 
 
