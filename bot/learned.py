@@ -16,7 +16,7 @@ from bot.types import SITUATIONS, Situation
 from retrieval import Reading, load_yaml
 
 WEIGHTS_FILE = Path(__file__).parent / "triage_weights.yaml"
-HEADS = ("emergency", "harm", "self-harm", *SITUATIONS)
+HEADS = ("emergency", "harm", *SITUATIONS)
 # Numbers stand in the file as whole ones, in ten-thousandths.
 FIXED_POINT = 10_000.0
 # What the rules count beside the learned score: how far their own score lies above their limit, within a range. Chosen on
@@ -38,7 +38,6 @@ class Judgement:
 
     emergency: float
     harm: float
-    self_harm: float
     situations: Mapping[Situation, float]
 
 
@@ -123,7 +122,6 @@ class Weights:
         return Judgement(
             emergency=scores["emergency"],
             harm=scores["harm"],
-            self_harm=scores["self-harm"],
             situations={situation: scores[situation] for situation in SITUATIONS},
         )
 

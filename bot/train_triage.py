@@ -46,7 +46,7 @@ N_FOLDS = 5
 # The share of a head's hardest look-alikes, by hands that the network has not seen, that may be taken for its case: there
 # the limit is set. A missed emergency costs more than a needless card, which stands above the answer and not in its
 # place; a harmful request that is not declined gets quotes of published warnings.
-FALSE_ALARMS = {"emergency": 0.08, "harm": 0.08, "self-harm": 0.003}
+FALSE_ALARMS = {"emergency": 0.08, "harm": 0.08}
 # The same where an alarm also decides on the situation.
 CLEAR_ALARMS = 0.03
 _ALARM_CLASSES = frozenset({"trapped", "family_alarm", "self_harm", "violence"})
@@ -80,11 +80,7 @@ def lessons(eval_dir: Path) -> list[Lesson]:
     """All sentences that are learned from."""
     found = []
     for name, sentences in read_examples().items():
-        known = {
-            "emergency": name in _ALARM_CLASSES,
-            "harm": name == "harmful",
-            "self-harm": name == "self_harm",
-        }
+        known = {"emergency": name in _ALARM_CLASSES, "harm": name == "harmful"}
         if name in _SITUATION_CLASSES:
             known |= {s: s == _SITUATION_CLASSES[name] for s in SITUATIONS}
         found += [Lesson(sentence, language, "examples", known) for language, sentence in sentences]
@@ -101,10 +97,9 @@ def lessons(eval_dir: Path) -> list[Lesson]:
 
 def _known(kind: Kind, label: bool | str) -> dict[str, bool]:
     if kind == "emergency":
-        is_alarm = bool(label)
-        return {"emergency": is_alarm, "harm": False} | ({} if is_alarm else {"self-harm": False})
+        return {"emergency": bool(label), "harm": False}
     if kind == "harm":
-        return {"emergency": False, "harm": bool(label), "self-harm": False}
+        return {"emergency": False, "harm": bool(label)}
     return {s: s == label for s in SITUATIONS}
 
 

@@ -71,9 +71,7 @@ class Triage:
         found = self._signals.find(question.text)
         scores = self.scores(question.text, found)
         violence = emergency.is_violence(found)
-        self_harm = emergency.is_self_harm(found) or (
-            scores.judgement is not None and scores.judgement.self_harm >= 0 and "story" not in found
-        )
+        self_harm = emergency.is_self_harm(found)
         in_danger = scores.emergency >= 0
         is_alarm = in_danger or self_harm or violence
         is_declined = scores.harm >= 0 and not is_alarm

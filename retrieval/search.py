@@ -35,6 +35,9 @@ N_CANDIDATES = 150
 N_ASKED = 60
 # Of fewer questions nobody can tell how near is near; they are then held against the sentences.
 MIN_ASKED = 50
+# How much of a follow-up's vector is its own, beside that of the follow-up and its topic together. From 0.2 to 0.5 as many
+# of the dev follow-ups are answered right (0.79; 0.76 without).
+FOCUS_SHARE = 0.3
 # Added to the score of passages in the reader's own language, in standard deviations of the cosine. Enough to put the
 # reader's language first among passages that say the same, too little to lift one that says something else.
 LANGUAGE_BONUS = 0.5
@@ -160,7 +163,7 @@ class Searcher:
         """`text` made ready; its language is detected where none is given.
 
         Args:
-            focus: the part of `text` that matters most: its embedding is added to that of the whole, and where it
+            focus: the part of `text` that matters most: its vector has a share in that of the whole, and where it
                 names a place, the question is about that one and not about those that the rest names.
         """
         language = language or detect_language(text)
@@ -170,7 +173,7 @@ class Searcher:
         vector, point = part.vector, part.point
         if focus and focus != text:
             whole = self._embedder.read_query(text)
-            vector, point = (to_unit_rows((a + b)[None])[0] for a, b in ((vector, whole.vector), (point, whole.point)))
+            vector, point = _between(vector, whole.vector), _between(point, whole.point)
             places = {term for term in self._lexicon.entity_terms(focus) if is_place_term(term)}
         entities = self._lexicon.entity_terms(text)
         if places:
@@ -382,6 +385,12 @@ class Searcher:
         if len(starts):
             best[passage_rows] = np.maximum.reduceat(values, starts)
         return best
+
+
+def _between(part: NDArray[np.float32], whole: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The direction between that of a question in focus and that of the text it stands in."""
+    found: NDArray[np.float32] = to_unit_rows((FOCUS_SHARE * part + (1 - FOCUS_SHARE) * whole)[None])[0]
+    return found
 
 
 def _any_of(rows: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:

@@ -291,8 +291,8 @@ def test_a_report_has_a_row_for_each_language(tmp_path: Path) -> None:
 
 
 # Measured less a margin of two to eight texts: (recall, false alarms, AUROC) of emergency, of harm, then situations.
-# Plain wording, measured: 0.976, 0.038, 0.997; 0.957, 0.043, 0.987; 0.927.
-# Indirect wording of another hand, measured: 0.930, 0.048, 0.989; 0.827, 0.075, 0.966; 0.872.
+# Plain wording, measured: 0.976, 0.025, 0.997; 0.957, 0.043, 0.987; 0.927.
+# Indirect wording of another hand, measured: 0.926, 0.048, 0.989; 0.827, 0.075, 0.966; 0.872.
 FLOORS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], float]] = {
     "test": ((0.94, 0.06, 0.98), (0.90, 0.07, 0.97), 0.89),
     "blind": ((0.90, 0.07, 0.975), (0.78, 0.10, 0.95), 0.84),
