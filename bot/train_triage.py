@@ -210,7 +210,7 @@ def train(eval_dir: Path, read: Read, model_name: str, signals: Signals) -> str:
         if head not in FALSE_ALARMS:
             continue
         known = ~torch.isnan(y[:, column]).numpy()
-        own = np.array([head not in KINDS or lesson.collection == head for lesson in learned])
+        own = np.array([lesson.collection == head for lesson in learned])
         is_case = y[:, column].numpy() == 1
         hard = known & own & ~is_plain
         held_out = scores[hard, column]
@@ -221,7 +221,7 @@ def train(eval_dir: Path, read: Read, model_name: str, signals: Signals) -> str:
             found, alarms = taken[is_case[chosen]], taken[~is_case[chosen]]
             logger.info(
                 "%s, held out, %s: %.3f of %d found, %.3f of %d false alarms",
-                *(head, what, found.mean() if len(found) else np.nan, len(found), alarms.mean(), len(alarms)),
+                *(head, what, found.mean(), len(found), alarms.mean(), len(alarms)),
             )
         if head == "emergency":
             clear_alarm = limit(held_out, is_case[hard], CLEAR_ALARMS) - bound
