@@ -56,9 +56,12 @@ def alarm_score(found: frozenset[str], signals: Signals) -> float:
     return score
 
 
-def is_certain(found: frozenset[str], signals: Signals) -> bool:
-    """Whether the signals `found` leave no doubt that somebody is in danger: no model may talk that away."""
-    if alarm_score(found, signals) >= CERTAIN_ALARM:
+def is_certain(found: frozenset[str], signals: Signals, *, alarm: float) -> bool:
+    """Whether the signals `found` leave no doubt that somebody is in danger: no model may talk that away.
+
+    `alarm` is their `alarm_score`.
+    """
+    if alarm >= CERTAIN_ALARM:
         return True
     if found & _NOT_NOW:
         return False

@@ -70,7 +70,6 @@ class Lesson:
     """
 
     text: str
-    language: str
     collection: str
     known: dict[str, bool] = field(default_factory=dict)
     hand: str = ""
@@ -83,7 +82,7 @@ def lessons(eval_dir: Path) -> list[Lesson]:
         known = {"emergency": name in _ALARM_CLASSES, "harm": name == "harmful"}
         if name in _SITUATION_CLASSES:
             known |= {s: s == _SITUATION_CLASSES[name] for s in SITUATIONS}
-        found += [Lesson(sentence, language, "examples", known) for language, sentence in sentences]
+        found += [Lesson(sentence, "examples", known) for _, sentence in sentences]
     for kind in KINDS:
         for judged in read_judged(kind, "dev", eval_dir):
             # What a follow-up is about is told by the turns before it, not by its words.
@@ -91,7 +90,7 @@ def lessons(eval_dir: Path) -> list[Lesson]:
                 continue
             hand = judged.text_id.partition("-")[0]
             known = _known(kind, judged.label)
-            found.append(Lesson(judged.text, judged.language, kind, known, "" if hand in KINDS else hand))
+            found.append(Lesson(judged.text, kind, known, "" if hand in KINDS else hand))
     return found
 
 

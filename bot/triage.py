@@ -75,10 +75,11 @@ class Triage:
         in_danger = scores.emergency >= 0
         is_alarm = in_danger or self_harm or violence
         is_declined = scores.harm >= 0 and not is_alarm
-        situation = situations.situation_by_rules(found, is_alarm=in_danger)
-        if scores.judgement is not None:
+        if scores.judgement is None or self._weights is None:
+            situation = situations.situation_by_rules(found, is_alarm=in_danger)
+        else:
             # The card comes early; of what situation somebody is, only a clear alarm says.
-            is_clear = self._weights is not None and scores.emergency >= self._weights.clear_alarm
+            is_clear = scores.emergency >= self._weights.clear_alarm
             situation = situations.situation_by_scores(scores.judgement.situations, found=found, is_alarm=is_clear)
         situation = situations.in_conversation(situation, conversation, is_alarm=in_danger, is_home="home" in found)
         is_second_scam = "second_scam" in found and "story" not in found and not is_declined
@@ -104,7 +105,7 @@ class Triage:
             return Scores(alarm - emergency.ALARM, harm - refusal.DECLINED, None)
         in_danger = with_rules(judgement.emergency, alarm - emergency.ALARM)
         harmful = with_rules(judgement.harm, harm - refusal.DECLINED)
-        if emergency.is_certain(found, self._signals):
+        if emergency.is_certain(found, self._signals, alarm=alarm):
             in_danger = max(in_danger, 0.0)
         return Scores(in_danger, harmful, judgement)
 
