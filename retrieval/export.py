@@ -63,8 +63,9 @@ def export_model(
     """Write the OpenVINO form of a model, ready for `OpenVinoEmbedder`.
 
     The graph takes ``input_ids`` and ``attention_mask`` (n, length) int64 and gives (n, dim) float32 of unit
-    length, and (n, length, width) float32, the tokens after two thirds of the layers. It is written beside its place, compared with sentence-transformers there, and then renamed into
-    place. Takes about half a minute and 2 GB of memory for the default model.
+    length, and (n, length, width) float32, the tokens after two thirds of the layers. It is written beside its
+    place, compared with sentence-transformers there, and then renamed into place. Takes about half a minute and
+    2 GB of memory for the default model.
 
     Args:
         model_folder: a sentence-transformers folder.

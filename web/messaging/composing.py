@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from bot.errors import QuestionTooLongError
 from bot.types import Answer
+from retrieval import RetrievalError
 from web.channels.base import Account, ChannelAdapter, Inbound, Outbound, SendContext
 from web.channels.errors import StoreError
 from web.channels.phrases import (
@@ -121,10 +122,12 @@ class Composer:
                     return Reply(say(phrase("type_please", language), language))
             else:
                 if text:
-                    # A cry for help beside a picture counts for more than what the picture offers.
-                    answer = await self._ask(leased, text)
-                    if answer.status == "emergency":
-                        return Reply(answer=answer)
+                    # A cry for help beside a picture counts for more than what the picture offers. Such a cry is answered
+                    # also without an index; where there is none, any other text leaves the picture to be checked.
+                    with contextlib.suppress(RetrievalError):
+                        answer = await self._ask(leased, text)
+                        if answer.status == "emergency":
+                            return Reply(answer=answer)
                 checker, caption = self._offer_checker, text or None
                 return Reply(
                     await self._in_thread(lambda: checker.check_offer(caption, image, lang_hint=inbound.lang_hint))
