@@ -52,7 +52,9 @@ class Answerer:
         else:
             answer = self._answered(question, conversation, assessment)
         article_ids = tuple(dict.fromkeys(c.article_id for c in answer.citations))
-        return answer, conversations.with_turn(conversation, question, article_ids, assessment.situation)
+        return answer, conversations.with_turn(
+            conversation, question, article_ids, assessment.situation, is_follow_up=assessment.is_follow_up
+        )
 
     def _answered(self, question: Question, conversation: Conversation, assessment: Assessment) -> Answer:
         answer = Answer(
@@ -62,7 +64,7 @@ class Answerer:
             situation=assessment.situation,
         )
         try:
-            answer = self._quoted(answer, question, conversation, may_suggest=not assessment.is_emergency)
+            answer = self._quoted(answer, question, conversation, assessment)
         except RetrievalError:
             if not assessment.is_emergency:
                 raise
@@ -76,13 +78,13 @@ class Answerer:
             return replace(answer, notice=text("not_covered", question.language), contacts=contacts)
         return replace(answer, notice=assessment.notice or answer.notice, contacts=contacts)
 
-    def _quoted(self, answer: Answer, question: Question, conversation: Conversation, *, may_suggest: bool) -> Answer:
+    def _quoted(self, answer: Answer, question: Question, conversation: Conversation, assessment: Assessment) -> Answer:
         view = self._view()
-        query = conversations.search_query(view.searcher, question, conversation)
+        query = conversations.search_query(view.searcher, question, conversation, is_follow_up=assessment.is_follow_up)
         evidence = choose(query, *view.searcher.find(query, N_CANDIDATES, without=view.withdrawn))
         quotes = compose_quotes(evidence.sentences) if evidence.is_enough else None
         if quotes is None or not quotes.sentences:
-            suggestions = self._suggestions.near(view, query) if may_suggest else ()
+            suggestions = () if assessment.is_emergency else self._suggestions.near(view, query)
             return replace(answer, confidence=evidence.confidence, suggestions=suggestions)
         return replace(
             answer,

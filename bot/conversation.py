@@ -28,30 +28,33 @@ def with_person(conversation: Conversation, question: Question) -> Conversation:
 
 
 def with_turn(
-    conversation: Conversation, question: Question, article_ids: tuple[str, ...], situation: Situation
+    conversation: Conversation,
+    question: Question,
+    article_ids: tuple[str, ...],
+    situation: Situation,
+    *,
+    is_follow_up: bool = False,
 ) -> Conversation:
     """The conversation with one more turn; the oldest is forgotten after `MAX_TURNS`."""
-    turn = Turn(question.text, article_ids, situation)
+    turn = Turn(question.text, article_ids, situation, is_follow_up)
     return replace(conversation, turns=(*conversation.turns, turn)[-MAX_TURNS:])
 
 
-def standalone(question: Question, conversation: Conversation) -> str:
-    """The text to search with: the question, joined to the one before where it cannot stand alone.
+def standalone(question: Question, conversation: Conversation, *, is_follow_up: bool) -> str:
+    """The text to search with: a follow-up joined to what it leans on, every other question as it stands.
 
-    The rule: a short question after another one is a follow-up when it opens or closes like one («那…», «…呢», "what
-    about …"). It is joined to the last question that stood on its own, so that in a chain («and Thailand?», «and
-    Laos?») the topic is not lost; every other question is searched as it stands.
+    It leans on the last question that stood on its own, so that in a chain («and Thailand?», «and Laos?») the topic is
+    not lost.
     """
-    if not conversation.turns or not is_follow_up(question.text):
+    if not is_follow_up or not conversation.turns:
         return question.text
-    asked = [turn.question for turn in conversation.turns]
-    topic = next((text for text in reversed(asked) if not is_follow_up(text)), asked[0])
-    return f"{topic} {question.text}"
+    own = (turn.question for turn in reversed(conversation.turns) if not turn.is_follow_up)
+    return f"{next(own, conversation.turns[0].question)} {question.text}"
 
 
-def search_query(searcher: Searcher, question: Question, conversation: Conversation) -> Query:
+def search_query(searcher: Searcher, question: Question, conversation: Conversation, *, is_follow_up: bool) -> Query:
     """What to search for: the question as `standalone` has it, with the question itself in focus."""
-    text = standalone(question, conversation)
+    text = standalone(question, conversation, is_follow_up=is_follow_up)
     return searcher.query(text, language=question.language, focus=question.text)
 
 
@@ -67,8 +70,8 @@ _FOLLOW_UP = re.compile(
 )
 
 
-def is_follow_up(text: str) -> bool:
-    """Whether `text` leans on the question before it."""
+def leans_by_words(text: str) -> bool:
+    """Whether the words of `text` say that it leans on the question before it: «那…», «…呢», "what about …"."""
     return _is_short(text) and _FOLLOW_UP.search(fold(text).strip()) is not None
 
 

@@ -21,6 +21,7 @@ from bot.ranking import auroc
 from bot.types import Conversation, Question, Turn
 
 if TYPE_CHECKING:
+    from bot.triage import Triage
     from retrieval import Hit, Query, ScoredSentence, Searcher
 
 RETRIEVAL_MEASURES = {
@@ -36,10 +37,11 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the bot made of one covered question."""
+    """What the bot made of one covered question. `first_passage` is the id of the passage cited first, if any."""
 
     question: JudgedQuestion
     run: Mapping[str, float]
+    first_passage: str | None
     cites_first: bool
     cites_any: bool
     contains: bool | None
@@ -50,11 +52,15 @@ class Outcome:
     is_answered: bool
 
 
-def find(searcher: Searcher, judged: JudgedQuestion) -> tuple[Query, list[Hit], list[ScoredSentence]]:
+def find(searcher: Searcher, triage: Triage, judged: JudgedQuestion) -> tuple[Query, list[Hit], list[ScoredSentence]]:
     """Candidates for one judged question, found as the bot finds them."""
-    turns = tuple(Turn(text, (), "general") for text in judged.history)
+    turns = tuple(
+        Turn(text, (), "general", is_follow_up=n > 0 and triage.is_follow_up(text))
+        for n, text in enumerate(judged.history)
+    )
     question = Question(judged.question, judged.language)
-    query = conversations.search_query(searcher, question, Conversation("", turns))
+    is_follow_up = bool(turns) and triage.is_follow_up(judged.question)
+    query = conversations.search_query(searcher, question, Conversation("", turns), is_follow_up=is_follow_up)
     return query, *searcher.find(query, N_CANDIDATES)
 
 
@@ -70,6 +76,7 @@ def known_facts(searcher: Searcher) -> set[str]:
 
 def evaluate_sets(
     searcher: Searcher,
+    triage: Triage,
     folder: Path,
     covered: Sequence[str],
     uncovered: Sequence[str],
@@ -88,14 +95,14 @@ def evaluate_sets(
     qrels = _qrels(searcher, usable)
     outcomes = []
     for n, question in enumerate(usable, start=1):
-        outcomes.append(_outcome(searcher, question))
+        outcomes.append(_outcome(searcher, triage, question))
         if progress:
             progress("covered questions", n, len(usable))
     refused = [question for name in uncovered for question in read_questions(folder, name)]
     confidences = []
     answered = []
     for n, question in enumerate(refused, start=1):
-        evidence = choose(*find(searcher, question))
+        evidence = choose(*find(searcher, triage, question))
         confidences.append(evidence.confidence)
         answered.append(evidence.is_enough)
         if progress:
@@ -118,17 +125,18 @@ def page(report: Mapping[str, Mapping[str, float]], title: str) -> str:
         "Success@3",
         "nDCG@10",
         "MRR@10",
+        "passage_first",
         "cites_first",
         "cites_any",
         "contains",
         "superfluous",
         "answered",
     )
-    lines = [title, f"{'':20}" + "".join(f"{name:>12}" for name in columns)]
+    lines = [title, f"{'':20}" + "".join(f"{name:>14}" for name in columns)]
     for group, measures in report.items():
         if group != "abstention":
             values = "".join(
-                f"{measures[name]:>12.0f}" if name == "n" else f"{measures.get(name, float('nan')):>12.3f}"
+                f"{measures[name]:>14.0f}" if name == "n" else f"{measures.get(name, float('nan')):>14.3f}"
                 for name in columns
             )
             lines.append(f"{group:20}{values}")
@@ -137,8 +145,8 @@ def page(report: Mapping[str, Mapping[str, float]], title: str) -> str:
     return "\n".join(lines)
 
 
-def _outcome(searcher: Searcher, judged: JudgedQuestion) -> Outcome:
-    query, hits, sentences = find(searcher, judged)
+def _outcome(searcher: Searcher, triage: Triage, judged: JudgedQuestion) -> Outcome:
+    query, hits, sentences = find(searcher, triage, judged)
     evidence = choose(query, hits, sentences)
     quotes = compose_quotes(evidence.sentences)
     by_number = {citation.n: citation for citation in quotes.citations}
@@ -147,6 +155,7 @@ def _outcome(searcher: Searcher, judged: JudgedQuestion) -> Outcome:
     return Outcome(
         question=judged,
         run={hit.passage.passage_id: float(N_CANDIDATES - hit.rank) for hit in hits},
+        first_passage=evidence.sentences[0].hit.passage.passage_id if evidence.sentences else None,
         cites_first=bool(right) and right[0],
         cites_any=any(right),
         contains=holds_any(shown, judged.contains) if judged.contains else None,
@@ -176,6 +185,7 @@ def _measures(outcomes: Sequence[Outcome], qrels: Mapping[str, Mapping[str, int]
     return {
         "n": float(len(outcomes)),
         **{name: round(float(means[measure]), 4) for name, measure in RETRIEVAL_MEASURES.items()},
+        "passage_first": _mean([o.first_passage in wanted[o.question.question_id] for o in outcomes]),
         "cites_first": _mean([o.cites_first for o in outcomes]),
         "cites_any": _mean([o.cites_any for o in outcomes]),
         **({"contains": _mean(contains)} if contains else {}),

@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 
 from bot.errors import SignalsError
 from bot.types import SITUATIONS, Situation
-from retrieval import Reading, load_yaml
+from retrieval import Reading, load_yaml, number_lines, read_blocks
 
 WEIGHTS_FILE = Path(__file__).parent / "triage_weights.yaml"
-HEADS = ("emergency", "harm", *SITUATIONS)
-# Numbers stand in the file as whole ones, in ten-thousandths.
-FIXED_POINT = 10_000.0
+HEADS = ("emergency", "harm", "follow_up", *SITUATIONS)
 # What the rules count beside the learned score: how far their own score lies above their limit, within a range. Chosen on
 # dev, hands held out, at equal false alarms on hard look-alikes: of plain emergencies 0.918 are found (0.874 without), of
 # plain harmful requests 0.928 (0.861), of indirect ones 0.881 (0.895) and 0.718 (0.728).
@@ -34,10 +32,11 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Scores of a question before the rules are heard."""
+    """Scores of a question before the rules are heard; `follow_up` is from 0 upwards where it leans on the one before."""
 
     emergency: float
     harm: float
+    follow_up: float
     situations: Mapping[Situation, float]
 
 
@@ -102,7 +101,7 @@ class Weights:
             if tuple(data["heads"]) != HEADS:
                 raise ValueError(f"heads {data['heads']}")
             dim, width, h, q = (int(data["sizes"][name]) for name in ("vector", "width", "details", "queries"))
-            probe, *arrays = _blocks(numbers, [(dim,), *Network.shapes(width, h, q)])
+            probe, *arrays = read_blocks(numbers, [(dim,), *Network.shapes(width, h, q)])
             return cls(Network(*arrays), float(data["clear_alarm"]), str(data["probe"]), probe)
         except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
             raise SignalsError(
@@ -122,6 +121,7 @@ class Weights:
         return Judgement(
             emergency=scores["emergency"],
             harm=scores["harm"],
+            follow_up=scores["follow_up"],
             situations={situation: scores[situation] for situation in SITUATIONS},
         )
 
@@ -133,15 +133,4 @@ def with_rules(score: float, excess: float) -> float:
 
 def write_weights(head: str, blocks: Sequence[NDArray[Any]]) -> str:
     """The text of a file: the YAML document `head`, then the numbers of `blocks`, a line for each of their rows."""
-    rows = [row for block in blocks for row in np.atleast_2d(np.round(block * FIXED_POINT).astype(np.int64)).tolist()]
-    return head.rstrip("\n") + _NUMBERS + "\n".join(" ".join(map(str, row)) for row in rows) + "\n"
-
-
-def _blocks(numbers: str, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
-    # Parsing a hundred thousand numbers as YAML would take half a second; numpy takes 15 ms.
-    flat = np.fromstring(numbers, dtype=np.float32, sep=" ") / np.float32(FIXED_POINT)
-    sizes = [int(np.prod(shape)) for shape in shapes]
-    if len(flat) != sum(sizes):
-        raise ValueError(f"{len(flat)} numbers, {sum(sizes)} expected")
-    parts = np.split(flat, np.cumsum(sizes)[:-1])
-    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+    return head.rstrip("\n") + _NUMBERS + number_lines(blocks)

@@ -3,13 +3,16 @@
 Order: a softmax over the sentences of the candidate passages, those that rest on a judged fact being right.
 Confidence: a logistic regression over covered questions (right or wrong first sentence) and uncovered ones, with the
 threshold at which `ANSWERED_SHARE` of the covered questions are answered.
+Both are fitted twice: for sentences read token by token, and for a model that tells no tokens.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -19,6 +22,7 @@ from scipy.optimize import minimize
 from bot.evaluate import find, is_right, known_facts
 from bot.evidence import WEIGHTS_PATH, confidence_features, order_features, ranked_sentences
 from bot.question_set import JudgedQuestion, read_questions
+from bot.triage import Triage
 from retrieval import Hit, Lexicon, Query, ScoredSentence, Searcher, load_embedder, load_index
 
 # Near misses (right subject, missing fact) cannot be told from covered questions well enough to refuse nearly all of
@@ -30,8 +34,8 @@ ORDER_PENALTY = 0.003
 CONFIDENCE_PENALTY = 0.0003
 CORPUS = Path(__file__).resolve().parent.parent / "corpus"
 
-COVERED = ("dev", "dev-more")
-UNCOVERED = ("dev-uncovered", "dev-more-uncovered")
+COVERED = ("dev", "dev-more", "dev-broad", "dev-follow-ups")
+UNCOVERED = ("dev-uncovered", "dev-more-uncovered", "dev-broad-uncovered")
 
 Found = tuple[JudgedQuestion, Query, list[Hit], list[ScoredSentence]]
 
@@ -81,37 +85,61 @@ def fit_confidence(rows: Sequence[dict[str, float]], labels: Sequence[bool]) -> 
     return dict(zip(names, (round(float(x), 4) for x in solution.x), strict=True))
 
 
-def main(data: Path) -> None:
-    """Fits both models and writes evidence.yaml."""
-    embedder = load_embedder(None, data)
-    lexicon = Lexicon.load(CORPUS / "lexicon.yaml")
-    searcher = Searcher(load_index(data / "index", embedder), embedder, lexicon)
-    known = known_facts(searcher)
-    covered = [q for name in COVERED for q in read_questions(CORPUS / "eval", name) if q.facts & known]
-    uncovered = [q for name in UNCOVERED for q in read_questions(CORPUS / "eval", name)]
-    found = [(judged, *find(searcher, judged)) for judged in covered]
-    order = fit_order(found)
-    rows, labels, is_covered = [], [], []
-    for judged, query, hits, sentences in [*found, *((q, *find(searcher, q)) for q in uncovered)]:
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A model as it stands in evidence.yaml, and what it makes of the development questions."""
+
+    model: dict[str, Any]
+    is_covered: NDArray[np.bool_]
+    is_right: NDArray[np.bool_]
+    chances: NDArray[np.float64]
+
+
+def fit(found: Sequence[Found]) -> Fitted:
+    """Both models for what was found, with the threshold."""
+    order = fit_order([case for case in found if case[0].facts])
+    rows, right = [], []
+    for judged, query, hits, sentences in found:
         ranked = ranked_sentences(query, hits, sentences, order)
         rows.append(confidence_features(query, hits, ranked))
-        labels.append(is_right(ranked[0][1], judged))
-        is_covered.append(bool(judged.facts))
-    confidence = fit_confidence(rows, labels)
-    names = list(rows[0])
-    values = np.array([[row[n] for n in names] for row in rows]) @ np.array([confidence[n] for n in names])
+        right.append(is_right(ranked[0][1], judged))
+    confidence = fit_confidence(rows, right)
+    values = np.array([sum(confidence[name] * value for name, value in row.items()) for row in rows])
     chances = 1 / (1 + np.exp(-values))
-    covered_mask = np.array(is_covered)
-    threshold = round(float(np.quantile(chances[covered_mask], 1 - ANSWERED_SHARE)), 3)
-    text = "# Made by `python -m bot.train_evidence` from corpus/eval/dev*.jsonl; do not edit.\n"
+    is_covered = np.array([bool(judged.facts) for judged, *_ in found])
+    threshold = round(float(np.quantile(chances[is_covered], 1 - ANSWERED_SHARE)), 3)
     model = {"order": order, "confidence": confidence, "threshold": threshold, "margin": MARGIN}
-    WEIGHTS_PATH.write_text(text + yaml.safe_dump(model, sort_keys=False), "utf-8")
+    return Fitted(model, is_covered, np.array(right), chances)
+
+
+def main(data: Path) -> None:
+    """Fits both models, with and without the reranker, and writes evidence.yaml."""
+    embedder = load_embedder(None, data)
+    if embedder.reranker is None:
+        raise SystemExit("the model gives no tokens; fit with the default model (leave GUITU_MODEL empty)")
+    lexicon = Lexicon.load(CORPUS / "lexicon.yaml")
+    index = load_index(data / "index", embedder)
+    searchers = {
+        "reranked": Searcher(index, embedder, lexicon),
+        "plain": Searcher(replace(index, sentence_keys=None), embedder, lexicon),
+    }
+    triage = Triage(lexicon, embedder.read_query)
+    known = known_facts(searchers["plain"])
+    covered = [q for name in COVERED for q in read_questions(CORPUS / "eval", name) if q.facts & known]
+    uncovered = [q for name in UNCOVERED for q in read_questions(CORPUS / "eval", name)]
     print(f"{len(covered)} covered, {len(uncovered)} uncovered questions")
-    print(f"first sentence right: {np.mean(np.array(labels)[covered_mask]):.3f}")
-    for share in (0.5, 0.6, 0.7, 0.8, ANSWERED_SHARE, 0.95):
-        bound = float(np.quantile(chances[covered_mask], 1 - share))
-        wrong = float(np.mean(chances[~covered_mask] >= bound))
-        print(f"threshold {bound:.3f}: answers {share:.2f} of the covered, {wrong:.2f} of the uncovered questions")
+    models = {}
+    for name, searcher in searchers.items():
+        fitted = fit([(judged, *find(searcher, triage, judged)) for judged in [*covered, *uncovered]])
+        models[name] = fitted.model
+        is_covered = fitted.is_covered
+        print(f"{name}: first sentence right: {fitted.is_right[is_covered].mean():.3f}")
+        for share in (0.5, 0.6, 0.7, 0.8, ANSWERED_SHARE, 0.95):
+            bound = float(np.quantile(fitted.chances[is_covered], 1 - share))
+            wrong = float(np.mean(fitted.chances[~is_covered] >= bound))
+            print(f"threshold {bound:.3f}: answers {share:.2f} of the covered, {wrong:.2f} of the uncovered questions")
+    text = "# Made by `python -m bot.train_evidence` from corpus/eval/dev*.jsonl; do not edit.\n"
+    WEIGHTS_PATH.write_text(text + yaml.safe_dump(models, sort_keys=False), "utf-8")
 
 
 if __name__ == "__main__":

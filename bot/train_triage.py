@@ -46,7 +46,7 @@ N_FOLDS = 5
 # The share of a head's hardest look-alikes, by hands that the network has not seen, that may be taken for its case: there
 # the limit is set. A missed emergency costs more than a needless card, which stands above the answer and not in its
 # place; a harmful request that is not declined gets quotes of published warnings.
-FALSE_ALARMS = {"emergency": 0.08, "harm": 0.08}
+FALSE_ALARMS = {"emergency": 0.08, "harm": 0.08, "follow_up": 0.05}
 # The same where an alarm also decides on the situation.
 CLEAR_ALARMS = 0.03
 _ALARM_CLASSES = frozenset({"trapped", "family_alarm", "self_harm", "violence"})
@@ -98,7 +98,10 @@ def _known(kind: Kind, label: bool | str) -> dict[str, bool]:
     if kind == "emergency":
         return {"emergency": bool(label), "harm": False}
     if kind == "harm":
-        return {"emergency": False, "harm": bool(label)}
+        # Some of those who ask how to stop are held themselves.
+        return {"harm": True, "emergency": False} if label else {"harm": False}
+    if kind == "follow_up":
+        return {"follow_up": bool(label)}
     return {s: s == label for s in SITUATIONS}
 
 
@@ -216,6 +219,8 @@ def train(eval_dir: Path, read: Read, model_name: str, signals: Signals) -> str:
         bound = limit(held_out, is_case[hard], FALSE_ALARMS[head])
         network.head_bias[column] -= bound
         for what, chosen in (("plain wording", known & own & is_plain), ("the other hands", hard)):
+            if not chosen.any():
+                continue
             taken = scores[chosen, column] > bound
             found, alarms = taken[is_case[chosen]], taken[~is_case[chosen]]
             logger.info(

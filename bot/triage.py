@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bot import emergency, refusal, situations
 from bot.contacts import ContactList, unique
+from bot.conversation import leans_by_words
 from bot.emergency import EmergencyCard
 from bot.errors import SignalsError
 from bot.learned import Judgement, Read, Weights, with_rules
@@ -28,6 +29,7 @@ class Assessment:
     """What was understood of a question."""
 
     situation: Situation
+    is_follow_up: bool
     is_emergency: bool
     is_declined: bool
     is_watched: bool
@@ -85,6 +87,7 @@ class Triage:
         is_second_scam = "second_scam" in found and "story" not in found and not is_declined
         return Assessment(
             situation=situation,
+            is_follow_up=bool(conversation.turns) and _leans(question.text, scores.judgement),
             is_emergency=is_alarm,
             is_declined=is_declined,
             is_watched="watched" in found,
@@ -94,6 +97,10 @@ class Triage:
             notice=text("notice_second_scam", question.language) if is_second_scam else None,
             shows_contacts=is_alarm or is_second_scam or situation in ("trapped", "family"),
         )
+
+    def is_follow_up(self, question: str) -> bool:
+        """Whether a question cannot be understood without the one before it."""
+        return _leans(question, self._judge(question))
 
     def scores(self, question: str, found: frozenset[str] | None = None) -> Scores:
         """What decides on the text of a question; `found` are its signals where they are known."""
@@ -168,3 +175,7 @@ class Triage:
             # Whatever a model may raise: somebody in danger gets the card all the same.
             logger.warning("no embedding (%s); the triage goes by rules alone", type(error).__name__)
             return None
+
+
+def _leans(question: str, judgement: Judgement | None) -> bool:
+    return leans_by_words(question) if judgement is None else judgement.follow_up >= 0

@@ -1,4 +1,5 @@
-"""The judged questions for the triage: corpus/eval/{emergency,harm,situation}-{dev,test,blind}.jsonl, examples.yaml."""
+"""The judged questions for the triage: corpus/eval/{emergency,harm,situation}-{dev,test,blind}.jsonl and
+follow_up-dev.jsonl, and examples.yaml."""
 
 from __future__ import annotations
 
@@ -14,8 +15,10 @@ from bot.errors import SignalsError
 
 EVAL_DIR = Path("corpus") / "eval"
 EXAMPLES_FILE = Path(__file__).parent / "examples.yaml"
-Kind = Literal["emergency", "harm", "situation"]
-KINDS: tuple[Kind, ...] = ("emergency", "harm", "situation")
+Kind = Literal["emergency", "harm", "situation", "follow_up"]
+# What the triage learns; the first three are also measured.
+KINDS: tuple[Kind, ...] = ("emergency", "harm", "situation", "follow_up")
+MEASURED_KINDS = KINDS[:3]
 # Learned from; plain wording, held out; indirect wording by another hand, held out.
 SPLITS = ("dev", "test", "blind")
 

@@ -108,11 +108,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One exchange as the next question needs it: what was asked and what it was about."""
+    """One exchange as the next question needs it: what was asked, what it was about, and whether it leaned on the one
+    before it."""
 
     question: str
     article_ids: tuple[str, ...]
     situation: Situation
+    is_follow_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from retrieval.errors import (
 )
 from retrieval.language import LANGUAGES, detect_language
 from retrieval.lexicon import Entry, Lexicon
+from retrieval.numbers_text import number_lines, read_blocks
+from retrieval.reranker import LOG_ODDS_RANGE
 from retrieval.text import clean, fold
 from retrieval.types import (
     Article,
@@ -56,6 +58,7 @@ _LAZY = {
 
 __all__ = [
     "LANGUAGES",
+    "LOG_ODDS_RANGE",
     "Article",
     "ArticleFormatError",
     "CorpusError",
@@ -90,6 +93,8 @@ __all__ = [
     "load_embedder",
     "load_index",
     "load_yaml",
+    "number_lines",
+    "read_blocks",
     "read_manifest",
     "save_index",
 ]

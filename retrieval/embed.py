@@ -20,7 +20,7 @@ from retrieval.encoders import (
     locate_model,
     model_name,
 )
-from retrieval.errors import EmbedderError
+from retrieval.errors import EmbedderError, LearnedFileError
 from retrieval.export import export_model, is_current
 
 __all__ = [
@@ -64,12 +64,17 @@ def load_embedder(model: str | None, data_dir: Path, *, progress: Callable[[str]
             if exported:
                 try:
                     return OpenVinoEmbedder(export_folder)
+                except LearnedFileError:
+                    raise
                 except EmbedderError as error:
                     logger.warning("%s; exporting anew", error)
                     if is_default:
                         build_model(source, progress=progress)
             export_model(source, export_folder, name=name, progress=progress)
             return OpenVinoEmbedder(export_folder, backend_reason="exported just now")
+        except LearnedFileError:
+            # Nothing is mended by exporting again, or by another backend, whose vectors the index does not have.
+            raise
         except (EmbedderError, ImportError) as error:
             reason = f"OpenVINO cannot serve this model: {error}"
             logger.warning("%s", reason)

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from retrieval.errors import EmbedderError
 from retrieval.question_space import PROBE_TEXT, SPACE_FILE, QuestionSpace, features_of
+from retrieval.reranker import RERANKER_FILE, Keys, Reranker
 from retrieval.types import Reading
 
 Embeddings = NDArray[np.float32]
@@ -93,6 +94,15 @@ class Embedder(Protocol):
 
     def embed_passages(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
         """(n, dim), a row per passage, in order; a row does not depend on the other texts but to 1e-3."""
+
+    @property
+    def reranker(self) -> Reranker | None:
+        """What reads a question's tokens beside those of sentences; None where the model tells no tokens."""
+
+    def read_sentences(
+        self, texts: Sequence[str], *, progress: Progress | None = None
+    ) -> tuple[Embeddings, list[Keys] | None]:
+        """What `embed_passages` gives, and the keys of each text for the `reranker` (None without one)."""
 
 
 # -- text ----------------------------------------------------------------------------------------------------
@@ -278,9 +288,12 @@ class OpenVinoEmbedder:
         self._space: QuestionSpace | None = None
         # An infer request serves one thread at a time.
         self._requests = FairPool(compiled.create_infer_request() for _ in range(n_streams))
-        # Absent only while it is being learned.
+        # A file is absent only while it is being learned.
         space = QuestionSpace.load() if SPACE_FILE.is_file() else None
-        self._space = space if space is not None and space.fits(self.read_query(PROBE_TEXT)) else None
+        reranker = Reranker.load() if RERANKER_FILE.is_file() else None
+        probe = self.read_query(PROBE_TEXT)
+        self._space = space if space is not None and space.fits(probe) else None
+        self.reranker: Reranker | None = reranker if reranker is not None and reranker.fits(probe) else None
 
     @property
     def name(self) -> str:
@@ -333,6 +346,25 @@ class OpenVinoEmbedder:
         """See `Embedder`."""
         return self._embed(self.info.passage_prompt, texts, progress)
 
+    def read_sentences(
+        self, texts: Sequence[str], *, progress: Progress | None = None
+    ) -> tuple[Embeddings, list[Keys] | None]:
+        """See `Embedder`."""
+        if self.reranker is None:
+            return self.embed_passages(texts, progress=progress), None
+        vectors = np.empty((len(texts), self.dim), np.float32)
+        keys: list[Keys] = [np.empty((0, 0), np.int8)] * len(texts)
+        for row, vector, tokens in self.passage_tokens(texts, progress=progress):
+            vectors[row], keys[row] = vector, self.reranker.keys(tokens)
+        return to_unit_rows(vectors), keys
+
+    def passage_tokens(
+        self, texts: Sequence[str], *, progress: Progress | None = None
+    ) -> Iterator[tuple[int, Embeddings, Embeddings]]:
+        """The row of each text, its vector (dim,) and its tokens (n, width); those of like length come together."""
+        for row, (vector, tokens) in self._read(self.info.passage_prompt, texts, progress, self._infer_tokens):
+            yield row, vector, tokens
+
     def _embed(
         self,
         prompt: str,
@@ -344,6 +376,18 @@ class OpenVinoEmbedder:
     ) -> Embeddings:
         """(n, width) for n texts, what `infer` makes of their token ids; by default their vectors."""
         embeddings = np.empty((len(texts), width or self.dim), np.float32)
+        for row, found in self._read(prompt, texts, progress, infer or self._infer):
+            embeddings[row] = found
+        return to_unit_rows(embeddings)
+
+    def _read(
+        self,
+        prompt: str,
+        texts: Sequence[str],
+        progress: Progress | None,
+        infer: Callable[[list[list[int]]], Iterable[Any]],
+    ) -> Iterator[tuple[int, Any]]:
+        """The row of each text with what `infer` makes of its token ids, those of like length together."""
         done = 0
         with ThreadPoolExecutor(self._n_streams) as pool:
             for start in range(0, len(texts), _CHUNK_TEXTS):
@@ -351,12 +395,11 @@ class OpenVinoEmbedder:
                 ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(prepared)]
                 batches = list(batches_by_length([len(row) for row in ids], _BATCH_TOKENS))
                 inputs = ([ids[i] for i in batch] for batch in batches)
-                for batch, rows in zip(batches, pool.map(infer or self._infer, inputs), strict=True):
-                    embeddings[[start + i for i in batch]] = rows
+                for batch, found in zip(batches, pool.map(infer, inputs), strict=True):
+                    yield from zip((start + i for i in batch), found, strict=True)
                     done += len(batch)
                     if progress:
                         progress(done, len(texts))
-        return to_unit_rows(embeddings)
 
     def _prepare(self, prompt: str, text: str) -> str:
         return prompt + clean_text(text, self._max_chars)
@@ -372,6 +415,14 @@ class OpenVinoEmbedder:
         with self._inferred(ids, max(map(len, ids))) as (vectors, states):
             means = [states[row, : len(tokens)].mean(axis=0) for row, tokens in enumerate(ids)]
             return self._space.points(features_of(to_unit_rows(vectors), np.stack(means).astype(np.float32)))
+
+    def _infer_tokens(self, ids: list[list[int]]) -> list[tuple[Embeddings, Embeddings]]:
+        """The vector (dim,) and the tokens (n, width) of each of the token id lists."""
+        with self._inferred(ids, max(map(len, ids))) as (vectors, states):
+            return [
+                (np.array(vectors[row], np.float32), np.array(states[row, : len(found)], np.float32))
+                for row, found in enumerate(ids)
+            ]
 
     @contextmanager
     def _inferred(self, ids: list[list[int]], width: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
@@ -391,6 +442,7 @@ class SentenceTransformerEmbedder:
 
     backend = "sentence-transformers"
     question_space = ""
+    reranker = None
 
     def __init__(self, path_or_name: Path | str, *, name: str | None = None, backend_reason: str = "asked for") -> None:
         """Load a model, from a folder or from the hub (`locate_model`).
@@ -430,6 +482,12 @@ class SentenceTransformerEmbedder:
         """See `Embedder`."""
         return self._encode_parts(self.model.encode_document, texts, progress)
 
+    def read_sentences(
+        self, texts: Sequence[str], *, progress: Progress | None = None
+    ) -> tuple[Embeddings, list[Keys] | None]:
+        """See `Embedder`; without keys."""
+        return self.embed_passages(texts, progress=progress), None
+
     def _encode_parts(self, encode: Callable[..., Any], texts: Sequence[str], progress: Progress | None) -> Embeddings:
         parts = [np.empty((0, self.dim), np.float32)]
         for start in range(0, len(texts), _CHUNK_TEXTS):
@@ -456,6 +514,7 @@ class HashEmbedder:
 
     backend = "hash"
     question_space = ""
+    reranker = None
     backend_reason = "made for tests; needs no model"
 
     def __init__(self, dim: int = 256) -> None:
@@ -496,6 +555,12 @@ class HashEmbedder:
             if progress:
                 progress(i + 1, len(texts))
         return embeddings
+
+    def read_sentences(
+        self, texts: Sequence[str], *, progress: Progress | None = None
+    ) -> tuple[Embeddings, list[Keys] | None]:
+        """See `Embedder`; without keys."""
+        return self.embed_passages(texts, progress=progress), None
 
 
 # -- helpers -------------------------------------------------------------------------------------------------

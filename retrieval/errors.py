@@ -4,6 +4,7 @@ RetrievalError
 ├── CorpusError            an article or a corpus file is not as it should be
 │   └── ArticleFormatError   one article file cannot be read (carries path and line)
 ├── EmbedderError          the embedding model cannot be built, loaded or used
+│   └── LearnedFileError     a file of learned numbers is damaged; another model would not help
 └── IndexDirError          an index folder cannot serve
     ├── IndexMissingError    there is none yet
     ├── IndexStaleError      it was built with another model or format
@@ -36,6 +37,10 @@ class ArticleFormatError(CorpusError):
 
 class EmbedderError(RetrievalError):
     """The embedding model cannot be built, loaded or used."""
+
+
+class LearnedFileError(EmbedderError):
+    """A file of learned numbers is damaged."""
 
 
 class IndexDirError(RetrievalError):

@@ -14,13 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.errors import EmbedderError
+from retrieval.errors import LearnedFileError
+from retrieval.numbers_text import read_blocks
 from retrieval.types import Reading
 
 SPACE_FILE = Path(__file__).parent / "question_space.txt"
 PROBE_TEXT = "Where can I find help?"
-# Numbers stand in the file as whole ones, in ten-thousandths.
-FIXED_POINT = 10_000.0
 # How closely the vector of the probe must match for the space to belong to a model (cosine).
 _MIN_LIKENESS = 0.98
 
@@ -47,20 +46,19 @@ class QuestionSpace:
         """The space in the file `path`: a line with dim, width and d, then whole numbers.
 
         Raises:
-            EmbedderError: the file cannot be read; `python -m retrieval.train_question_space` writes it anew.
+            LearnedFileError: the file cannot be read.
         """
         try:
             text = path.read_text("utf-8")
             sizes, _, numbers = text.partition("\n")
             dim, width, d = (int(size) for size in sizes.split())
-            flat = np.fromstring(numbers, dtype=np.float32, sep=" ") / np.float32(FIXED_POINT)
-            probe, mean, projection = np.split(flat, [dim, 2 * dim + width])
-            matrix = projection.reshape(d, dim + width)
+            probe, mean, projection = read_blocks(numbers, [(dim,), (dim + width,), (d, dim + width)])
         except (OSError, ValueError) as error:
-            raise EmbedderError(
-                f"'{path}' is no question space; run `python -m retrieval.train_question_space`"
+            raise LearnedFileError(
+                f"'{path}' is no question space; restore it, or delete it and run"
+                " `python -m retrieval.train_question_space var`"
             ) from error
-        return cls(probe, mean, matrix, hashlib.sha256(text.encode()).hexdigest())
+        return cls(probe, mean, projection, hashlib.sha256(text.encode()).hexdigest())
 
     def fits(self, reading: Reading) -> bool:
         """Whether the space was learned with the model that made `reading` of `PROBE_TEXT`."""

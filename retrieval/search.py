@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,6 +25,7 @@ from retrieval.fusion import (
 )
 from retrieval.language import detect_language
 from retrieval.lexicon import Lexicon, is_place_term
+from retrieval.reranker import LOG_ODDS_RANGE
 from retrieval.store import Index
 from retrieval.types import Hit, Likeness, Query, ScoredSentence
 
@@ -33,6 +34,10 @@ _NUMBER = re.compile(r"[0-9]{3,}")
 N_CANDIDATES = 150
 # Sentences with the nearest known questions, whose passages are looked at too.
 N_ASKED = 60
+# Passages whose sentences are read token by token, and what the log odds of their best one are worth against standard
+# deviations of the cosine. Chosen on the public development sets.
+N_RERANKED = 20
+RERANKED_WEIGHT = 0.25
 # Of fewer questions nobody can tell how near is near; they are then held against the sentences.
 MIN_ASKED = 50
 # How much of a follow-up's vector is its own, beside that of the follow-up and its topic together. From 0.2 to 0.5 as many
@@ -170,10 +175,10 @@ class Searcher:
         places: set[str] = set()
         # The focus first: the triage has just read it, and an embedder may remember that.
         part = self._embedder.read_query(focus or text)
-        vector, point = part.vector, part.point
+        vector, point, tokens = part.vector, part.point, part.tokens
         if focus and focus != text:
             whole = self._embedder.read_query(text)
-            vector, point = _between(vector, whole.vector), _between(point, whole.point)
+            vector, point, tokens = _between(vector, whole.vector), _between(point, whole.point), whole.tokens
             places = {term for term in self._lexicon.entity_terms(focus) if is_place_term(term)}
         entities = self._lexicon.entity_terms(text)
         if places:
@@ -187,6 +192,7 @@ class Searcher:
             terms=found,
             vector=vector,
             point=point,
+            tokens=tokens,
             unknown_share=self._weight(unknown) / self._weight(found) if found else 0.0,
             has_names=bool(_Words.of(found).names),
         )
@@ -199,28 +205,41 @@ class Searcher:
         """
         if isinstance(query, str):
             query = self.query(query)
-        return self._hits(query, self._signals(query), k, without)
+        return self._hits(query, self._signals(query), k, without)[0]
 
     def find(
         self, query: Query, k: int, *, without: frozenset[str] = frozenset()
     ) -> tuple[list[Hit], list[ScoredSentence]]:
-        """What `search` finds, and every sentence of it with its own evidence, in the order of the hits and of reading."""
-        signals = self._signals(query)
-        hits = self._hits(query, signals, k, without)
-        return hits, self._sentences(query, signals, hits)
+        """What `search` finds, and every sentence of it with its own evidence, in the order of the hits and of reading.
 
-    def _hits(self, query: Query, signals: _Signals, k: int, without: frozenset[str]) -> list[Hit]:
+        Sentences of hits after the first `N_RERANKED` are not read token by token.
+        """
+        signals = self._signals(query)
+        hits, reranked = self._hits(query, signals, k, without)
+        return hits, self._sentences(query, signals, hits, reranked)
+
+    def _hits(
+        self, query: Query, signals: _Signals, k: int, without: frozenset[str]
+    ) -> tuple[list[Hit], dict[int, float]]:
+        """The `k` best passages, and how well each of their sentences answers, read token by token (see `_reranked`)."""
         first = first_scores(signals.cosines, signals.lexical) + self._language_bonus(query)
         if without:
             hidden = np.array([p.article_id in without for p in self.index.passages], dtype=bool)
             first = np.where(hidden, np.float32(-np.inf), first)
         candidates = ranked_rows(first, self._passage_ids, max(k, N_CANDIDATES))
         if signals.asked is not None:
-            nearest = np.argsort(-signals.asked.scores, kind="stable")[:N_ASKED]
+            nearest = np.argpartition(-signals.asked.scores, min(N_ASKED, len(signals.asked.scores) - 1))[:N_ASKED]
             found = (int(row) for row in np.unique(self._passage_of[nearest]) if first[row] > -np.inf)
             candidates = list(dict.fromkeys((*candidates, *found)))
         scores = self._scores(query, signals, candidates)
-        order = ranked_rows(scores, [self._passage_ids[row] for row in candidates], k)
+        candidate_ids = [self._passage_ids[row] for row in candidates]
+        first_few = ranked_rows(scores, candidate_ids, N_RERANKED)
+        reranked = self._reranked(query, [candidates[position] for position in first_few])
+        if reranked:
+            rows_of = (self._sentence_rows[candidates[position]] for position in first_few)
+            best = [max((reranked[row] for row in rows), default=-LOG_ODDS_RANGE) for rows in rows_of]
+            scores[first_few] += RERANKED_WEIGHT * (np.clip(best, -LOG_ODDS_RANGE, LOG_ODDS_RANGE) + LOG_ODDS_RANGE)
+        order = ranked_rows(scores, candidate_ids, k)
         hits: list[Hit] = []
         for position in order:
             row = candidates[position]
@@ -236,7 +255,7 @@ class Searcher:
                     n_reprints=self.index.n_reprints.get(passage.article_id, 0),
                 )
             )
-        return hits
+        return hits, reranked
 
     @cached_property
     def question_rows(self) -> dict[str, NDArray[np.int64]]:
@@ -264,7 +283,9 @@ class Searcher:
                 break
         return list(found.values())
 
-    def _sentences(self, query: Query, signals: _Signals, hits: Sequence[Hit]) -> list[ScoredSentence]:
+    def _sentences(
+        self, query: Query, signals: _Signals, hits: Sequence[Hit], reranked: Mapping[int, float]
+    ) -> list[ScoredSentence]:
         asked = signals.asked
         weights = {term: self.index.lexical.idf(term) for term in query.terms}
         contexts = self.index.passage_terms.shares(weights)
@@ -301,9 +322,18 @@ class Searcher:
                         asked=None if asked_words is None else self._likeness(question_row, words, asked_words, whole),
                         asked_score=0.0 if asked is None else float(asked.scores[row]),
                         asked_cosine=0.0 if asked is None else float(asked.cosines[row]),
+                        reranked=reranked.get(row),
                     )
                 )
         return scored
+
+    def _reranked(self, query: Query, passage_rows: Sequence[int]) -> dict[int, float]:
+        """How well each sentence of the passages answers, by its row; nothing where the model tells no tokens."""
+        reranker, keys = self._embedder.reranker, self.index.sentence_keys
+        if reranker is None or keys is None or query.tokens is None:
+            return {}
+        rows = [row for passage_row in passage_rows for row in self._sentence_rows[passage_row]]
+        return dict(zip(rows, reranker.scores(query.tokens, [keys.of(row) for row in rows]).tolist(), strict=True))
 
     def _signals(self, query: Query) -> _Signals:
         cosines = self.index.passage_vectors.cosines(query.vector)

@@ -10,6 +10,7 @@
         lexical/          BM25 over passages
         passage-terms.npz, sentence-terms.npz, heading-terms.npz  which rows hold which terms
         asked-terms.json      terms of known questions that no passage has
+        reposts.json          the article that each repost repeats
 """
 
 from __future__ import annotations
@@ -41,10 +42,11 @@ from retrieval.lexical import LexicalIndex, TermTable
 from retrieval.lexicon import Lexicon
 from retrieval.library import write_atomically
 from retrieval.reposts import repost_heads
+from retrieval.reranker import Keys, KeyTable
 from retrieval.types import Article, Heading, KnownQuestion, Passage, Sentence, Source
 
 # Raise it whenever what is stored, or how text is cut or folded, changes meaning.
-FORMAT = 3
+FORMAT = 4
 Progress = Callable[[str, int, int], None]
 
 
@@ -70,7 +72,7 @@ class Index:
     """An index in memory. Rows number passages, sentences and known questions from 0, each in article order.
 
     `heading_terms` has a row a passage, for its title and heading alone; `asked_terms` are the terms that known
-    questions have and no passage.
+    questions have and no passage. `sentence_keys` is None where the model tells no tokens.
     """
 
     articles: Mapping[str, Article]
@@ -80,6 +82,7 @@ class Index:
     passage_vectors: DenseIndex
     sentence_vectors: DenseIndex
     question_vectors: DenseIndex
+    sentence_keys: KeyTable | None
     lexical: LexicalIndex
     passage_terms: TermTable
     sentence_terms: TermTable
@@ -108,7 +111,7 @@ def build_index(
     reuse: Index | None = None,
     progress: Progress | None = None,
 ) -> Index:
-    """The index of `articles`; vectors of unchanged passages and sentences are taken from `reuse`.
+    """The index of `articles`; what was made of unchanged passages, sentences and questions is taken from `reuse`.
 
     Reposts are counted, not indexed: their words already stand in the earliest article of the family.
     """
@@ -134,9 +137,9 @@ def index_passages(
     sentence_texts = [_sentence_text(articles, passages, row) for row in sentences]
     questions = question_rows(articles, passages, sentences)
     question_texts = [question.text for question in questions]
-    old = _Vectors.of(reuse) if reuse is not None and _same_model(reuse.manifest, embedder) else _Vectors({}, {})
+    old = _Vectors({}, {}, {}) if reuse is None else _Vectors.of(reuse, embedder)
     passage_vectors = _embed("passages", contexts, embedder.dim, embedder.embed_passages, old.said, progress)
-    sentence_vectors = _embed("sentences", sentence_texts, embedder.dim, embedder.embed_passages, old.said, progress)
+    sentence_vectors, sentence_keys = _read_sentences(sentence_texts, embedder, old, progress)
     question_vectors = _embed("questions", question_texts, embedder.dim, embedder.place_questions, old.asked, progress)
 
     def all_terms(text: str) -> list[str]:
@@ -171,6 +174,7 @@ def index_passages(
         passage_vectors=DenseIndex.build(passage_vectors),
         sentence_vectors=DenseIndex.build(sentence_vectors),
         question_vectors=DenseIndex.build(question_vectors),
+        sentence_keys=None if sentence_keys is None else KeyTable.build(sentence_keys),
         lexical=LexicalIndex.build(context_terms),
         passage_terms=TermTable.build(
             [
@@ -301,6 +305,8 @@ def _write(index: Index, work: Path) -> None:
     index.passage_vectors.save(work / "passages.faiss")
     index.sentence_vectors.save(work / "sentences.faiss")
     index.question_vectors.save(work / "questions.faiss")
+    if index.sentence_keys is not None:
+        index.sentence_keys.save(work / "keys")
     index.lexical.save(work / "lexical")
     index.passage_terms.save(work / "passage-terms.npz")
     index.sentence_terms.save(work / "sentence-terms.npz")
@@ -335,6 +341,7 @@ def _read(generation: Path, manifest: Mapping[str, Any]) -> Index:
         passage_vectors=DenseIndex.load(generation / "passages.faiss"),
         sentence_vectors=DenseIndex.load(generation / "sentences.faiss"),
         question_vectors=DenseIndex.load(generation / "questions.faiss"),
+        sentence_keys=KeyTable.load(generation / "keys") if manifest["model"]["reranker"] else None,
         lexical=LexicalIndex.load(generation / "lexical"),
         passage_terms=TermTable.load(generation / "passage-terms.npz"),
         sentence_terms=TermTable.load(generation / "sentence-terms.npz"),
@@ -347,6 +354,7 @@ def _read(generation: Path, manifest: Mapping[str, Any]) -> Index:
     n_rows = (
         index.passage_vectors.n_rows,
         index.sentence_vectors.n_rows,
+        len(sentences) if index.sentence_keys is None else index.sentence_keys.n_rows,
         index.question_vectors.n_rows,
         index.lexical.n_passages,
         index.passage_terms.n_rows,
@@ -354,7 +362,7 @@ def _read(generation: Path, manifest: Mapping[str, Any]) -> Index:
         index.heading_terms.n_rows,
     )
     n = len(passages)
-    if n_rows != (n, len(sentences), len(index.questions), n, n, len(sentences), n):
+    if n_rows != (n, len(sentences), len(sentences), len(index.questions), n, n, len(sentences), n):
         raise _damaged(generation.parent, "its parts do not fit together")
     return index
 
@@ -398,12 +406,13 @@ def _file_digest(path: Path) -> str:
 
 
 def _model_of(embedder: Embedder) -> dict[str, Any]:
-    """What vectors and points depend on."""
+    """What vectors, points and keys depend on."""
     return {
         "name": embedder.name,
         "digest": embedder.digest,
         "dim": embedder.dim,
         "question_space": embedder.question_space,
+        "reranker": embedder.reranker.digest if embedder.reranker else "",
     }
 
 
@@ -415,9 +424,9 @@ def _same_model(manifest: Mapping[str, Any], embedder: Embedder) -> bool:
 
 
 def _model_label(model: Mapping[str, Any]) -> str:
-    space = str(model.get("question_space") or "none")[:12]
-    digest = str(model.get("digest"))[:12]
-    return f"'{model.get('name')}' ({model.get('dim')} wide, digest {digest}, question space {space})"
+    parts = {"digest": "digest", "question space": "question_space", "reranker": "reranker"}
+    told = ", ".join(f"{what} {str(model.get(key) or 'none')[:12]}" for what, key in parts.items())
+    return f"'{model.get('name')}' ({model.get('dim')} wide, {told})"
 
 
 def _row_key(text: str) -> str:
@@ -430,18 +439,29 @@ def _sentence_text(articles: Mapping[str, Article], passages: Sequence[Passage],
 
 @dataclass(frozen=True, slots=True)
 class _Vectors:
-    """Vectors by the key of their text: of what articles say, and of questions (the model tells the two apart)."""
+    """What is known by the key of its text: of what articles say, and of questions (the model tells the two apart)."""
 
     said: Mapping[str, NDArray[np.float32]]
     asked: Mapping[str, NDArray[np.float32]]
+    sentence_keys: Mapping[str, Keys]
 
     @classmethod
-    def of(cls, index: Index) -> _Vectors:
+    def of(cls, index: Index, embedder: Embedder) -> _Vectors:
+        """What `embedder` would make again of the texts of `index`."""
+        built, ours = index.manifest["model"], _model_of(embedder)
+
+        def is_same(*parts: str) -> bool:
+            return all(built.get(part) == ours[part] for part in ("digest", "dim", *parts))
+
         contexts = [passage_context(index.articles[p.article_id], p) for p in index.passages]
         texts = [_sentence_text(index.articles, index.passages, row) for row in index.sentences]
+        questions = [question.text for question in index.questions]
+        said = _by_key(index.passage_vectors, contexts) | _by_key(index.sentence_vectors, texts)
+        table = index.sentence_keys if is_same("reranker") else None
         return cls(
-            _by_key(index.passage_vectors, contexts) | _by_key(index.sentence_vectors, texts),
-            _by_key(index.question_vectors, [question.text for question in index.questions]),
+            said if is_same() else {},
+            _by_key(index.question_vectors, questions) if is_same("question_space") else {},
+            {} if table is None else {_row_key(text): table.of(row) for row, text in enumerate(texts)},
         )
 
 
@@ -463,6 +483,24 @@ def _embed(
     fresh = dict(zip(missing, embed(missing, progress=report), strict=True)) if missing else {}
     rows = [fresh[text] if text in fresh else known[_row_key(text)] for text in texts]
     return np.stack(rows) if rows else np.zeros((0, dim), dtype=np.float32)
+
+
+def _read_sentences(
+    texts: Sequence[str], embedder: Embedder, old: _Vectors, progress: Progress | None
+) -> tuple[NDArray[np.float32], list[Keys] | None]:
+    """(n, dim) vectors of `texts` and their keys for the reranker; None without one."""
+    keys = dict(old.sentence_keys)
+
+    def read(missing: Sequence[str], *, progress: Callable[[int, int], None] | None) -> NDArray[np.float32]:
+        vectors, fresh = embedder.read_sentences(missing, progress=progress)
+        if fresh is not None:
+            keys.update(zip(map(_row_key, missing), fresh, strict=True))
+        return vectors
+
+    # A passage may be one sentence, and then has a vector without keys.
+    known = old.said if embedder.reranker is None else {key: old.said[key] for key in old.sentence_keys}
+    vectors = _embed("sentences", texts, embedder.dim, read, known, progress)
+    return vectors, None if embedder.reranker is None else [keys[_row_key(text)] for text in texts]
 
 
 @contextlib.contextmanager

@@ -20,13 +20,15 @@ from torch.nn import functional
 from retrieval.chunk import passages_of
 from retrieval.embed import Embedder, load_embedder
 from retrieval.library import Library
-from retrieval.question_space import FIXED_POINT, PROBE_TEXT, SPACE_FILE, features_of
+from retrieval.numbers_text import number_lines
+from retrieval.question_space import PROBE_TEXT, SPACE_FILE, features_of
 from retrieval.store import QuestionRow, question_rows, sentence_rows
 
 logger = logging.getLogger(__name__)
 
-# Chosen on the dev questions, by how often the nearest known question belongs to a sentence that answers.
-N_DIRECTIONS = 256
+# Chosen on the dev questions, by how often the nearest known question belongs to a sentence that answers. Of the
+# directions, 192 tell as much as 256 (0.898; 128: 0.895).
+N_DIRECTIONS = 192
 N_STEPS = 4000
 RATE = 1e-3
 DECAY = 0.01
@@ -97,7 +99,7 @@ def fit(
         optimiser.step()
         pace.step()
         if step % 500 == 0:
-            logger.info("step %d of %d, loss %.3f", step, N_STEPS, float(loss))
+            logger.info("step %d of %d, loss %.3f", step, N_STEPS, float(loss.detach()))
     return layer.weight.detach()
 
 
@@ -118,9 +120,8 @@ def main(data: Path) -> None:
     # Only directions count: the largest number is made to fit the fixed point.
     projection /= projection.abs().max()
     dim, width = len(probe), found.shape[1] - len(probe)
-    rows = [probe, mean.numpy(), *projection.numpy()]
-    lines = [" ".join(str(round(float(x) * FIXED_POINT)) for x in row) for row in rows]
-    SPACE_FILE.write_text(f"{dim} {width} {len(projection)}\n" + "\n".join(lines) + "\n", "utf-8")
+    numbers = number_lines([probe, mean.numpy(), projection.numpy()])
+    SPACE_FILE.write_text(f"{dim} {width} {len(projection)}\n{numbers}", "utf-8")
 
 
 if __name__ == "__main__":

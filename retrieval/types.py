@@ -131,7 +131,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question made ready for search: `vector` (dim,) and `point` (d,) as in `Reading`, `terms` for the lexical index.
+    """A question made ready for search: `vector`, `point` and `tokens` as in `Reading`, `terms` for the lexical index.
 
     `unknown_share` is the weighed share of its terms that neither a passage nor a known question has (0..1);
     `has_names` says whether it names a place or a number.
@@ -142,6 +142,7 @@ class Query:
     terms: tuple[str, ...]
     vector: NDArray[np.float32]
     point: NDArray[np.float32]
+    tokens: NDArray[np.float32] | None = None
     unknown_share: float = 0.0
     has_names: bool = False
 
@@ -169,6 +170,7 @@ class ScoredSentence:
     weighed share of the query's terms that it holds (0..1), `context_overlap` the same for its passage with title and
     heading. `n_names_missing` counts the places and numbers of the query that stand neither in the sentence nor in its
     title, heading or known question; `is_elsewhere` says that it names a place, and none of those that the query names.
+    `reranked` is how well it answers, read token by token (`retrieval.reranker`): log odds, or None where it was not.
     """
 
     hit: Hit
@@ -183,3 +185,4 @@ class ScoredSentence:
     asked: Likeness | None = None
     asked_score: float = 0.0
     asked_cosine: float = 0.0
+    reranked: float | None = None

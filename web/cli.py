@@ -19,6 +19,7 @@ EVALUATION_SETS = (
     "dev",
     "test",
     "test-more",
+    "test-languages",
     "facts-test",
     "main-60",
     "triage",

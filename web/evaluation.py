@@ -18,6 +18,7 @@ SETS = {
     "dev": (("dev", "dev-more"), ("dev-uncovered", "dev-more-uncovered")),
     "test": (("test",), ("test-uncovered",)),
     "test-more": (("test-more",), ("test-more-uncovered",)),
+    "test-languages": (("test-languages",), ()),
     "facts-test": (("facts-test",), ()),
     "main-60": (("main-60",), ()),
 }
@@ -29,7 +30,7 @@ TEXT_SETS = {
     "offers-blind": ("offers", "blind"),
 }
 # Everything that is held out, on one page.
-ALL = ("test", "test-more", *TEXT_SETS)
+ALL = ("test", "test-more", "test-languages", *TEXT_SETS)
 SET_NAMES = (*SETS, *TEXT_SETS, "all")
 
 
@@ -44,13 +45,14 @@ def evaluate_own(service: Service, name: str) -> tuple[dict[str, Any], str]:
 def _evaluate(service: Service, name: str) -> tuple[dict[str, Any], str]:
     folder = service.settings.corpus / "eval"
     title = f"set {name}"
+    triage = Triage(service.lexicon, service.embedder().read_query)
     if name in SETS:
         covered, uncovered = SETS[name]
-        report = evaluate_sets(service.view().searcher, folder, covered, uncovered)
+        report = evaluate_sets(service.view().searcher, triage, folder, covered, uncovered)
         return dict(report), page(report, title)
     part, split = TEXT_SETS[name]
     if part == "triage":
-        measures = measure_triage(Triage(service.lexicon, service.embedder().read_query), split, folder)
+        measures = measure_triage(triage, split, folder)
         return asdict(measures), f"{title}\n{triage_report(measures)}"
     # Without the index: verdicts do not depend on the quotes beside them.
     checker = OfferChecker(SignList.load(), service.lexicon, service.contacts, embed=service.embedder().embed_query)

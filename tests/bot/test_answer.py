@@ -35,6 +35,7 @@ from retrieval import (
 CONTACTS = ContactList.load(Path(__file__).resolve().parents[2] / "corpus" / "contacts.yaml")
 CALM = Assessment(
     situation="general",
+    is_follow_up=False,
     is_emergency=False,
     is_declined=False,
     is_watched=False,
@@ -72,7 +73,7 @@ class FakeTriage:
 @pytest.fixture(autouse=True)
 def _plain_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Weights({"overlap": 10.0}, {"bias": -4.0, "share": 8.0}, 0.5, 1.0)
-    monkeypatch.setattr(bot.evidence, "weights", lambda: plain)
+    monkeypatch.setattr(bot.evidence, "weights", lambda reranked: plain)
 
 
 QUESTIONS = {
@@ -271,13 +272,14 @@ def test_the_conversation_grows_and_keeps_what_was_said_of_the_person(searcher: 
     assert len(seen.turns) == 1
 
 
-def test_a_follow_up_is_searched_with_its_topic(searcher: Searcher) -> None:
-    answerer = Answerer(lambda: View(searcher), CONTACTS, FakeTriage())  # type: ignore[arg-type]
+def test_a_follow_up_is_searched_with_its_topic_and_remembered_as_one(searcher: Searcher) -> None:
     before = Conversation("c", (Turn(COVERED, (), "general"),))
-    answer, _ = answerer.answer(Question("那全天呢", "zh-Hans"), before)
-    assert {c.article_id for c in answer.citations} == {"tiny-hotline"}
-    answer, _ = answerer.answer(Question("护照被扣的人可以申请旅行证吗", "zh-Hans"), before)
-    assert {c.article_id for c in answer.citations} == {"tiny-passport"}
+    for is_follow_up, expected in ((True, {"tiny-hotline"}), (False, set())):
+        triage = FakeTriage(is_follow_up=is_follow_up)
+        answerer = Answerer(lambda: View(searcher), CONTACTS, triage)  # type: ignore[arg-type]
+        answer, after = answerer.answer(Question("全天呢", "zh-Hans"), before)
+        assert {c.article_id for c in answer.citations} == expected
+        assert after.turns[-1].is_follow_up is is_follow_up
 
 
 def test_contacts_are_for_the_nationality_that_was_said(ask: Ask, searcher: Searcher) -> None:

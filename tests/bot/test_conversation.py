@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.conversation import MAX_TURNS, is_follow_up, standalone, with_person, with_turn
+from bot.conversation import MAX_TURNS, leans_by_words, standalone, with_person, with_turn
 from bot.types import Conversation, Question, Turn
 
 FOLLOW_UPS = [
@@ -71,20 +71,23 @@ def after(*questions: str) -> Conversation:
 
 
 @pytest.mark.parametrize("text", FOLLOW_UPS)
-def test_an_elliptic_question_is_joined_to_the_last(text: str) -> None:
-    assert is_follow_up(text)
-    assert standalone(asked(text), after("更早的一问", "在柬埔寨怎么联系大使馆")) == f"在柬埔寨怎么联系大使馆 {text}"
+def test_words_tell_a_follow_up(text: str) -> None:
+    assert leans_by_words(text)
 
 
 @pytest.mark.parametrize("text", OWN_FEET)
-def test_a_changed_topic_is_not_dragged_along(text: str) -> None:
-    assert not is_follow_up(text)
-    assert standalone(asked(text), after("在柬埔寨怎么联系大使馆")) == text
+def test_words_do_not_drag_a_changed_topic_along(text: str) -> None:
+    assert not leans_by_words(text)
 
 
-@pytest.mark.parametrize("text", FOLLOW_UPS[:4])
-def test_the_first_question_stands_alone(text: str) -> None:
-    assert standalone(asked(text), Conversation("c")) == text
+def test_a_follow_up_is_joined_to_the_last_question_and_no_other_is() -> None:
+    before = after("更早的一问", "在柬埔寨怎么联系大使馆")
+    assert standalone(asked("要钱吗"), before, is_follow_up=True) == "在柬埔寨怎么联系大使馆 要钱吗"
+    assert standalone(asked("要钱吗"), before, is_follow_up=False) == "要钱吗"
+
+
+def test_the_first_question_stands_alone() -> None:
+    assert standalone(asked("那泰国呢"), Conversation("c"), is_follow_up=True) == "那泰国呢"
 
 
 def test_at_most_so_many_turns_are_kept() -> None:
@@ -111,7 +114,7 @@ def test_what_a_person_has_said_stays_until_said_otherwise() -> None:
 def test_a_chain_of_follow_ups_still_says_what_it_is_about() -> None:
     """«In Cambodia, how…?», «and Thailand?», «and Laos?»: the third is joined to the first."""
     conversation = with_turn(Conversation("c"), asked("在柬埔寨怎么联系大使馆"), (), "general")
-    second = asked("那泰国呢")
-    assert standalone(second, conversation) == "在柬埔寨怎么联系大使馆 那泰国呢"
-    conversation = with_turn(conversation, second, (), "general")
-    assert "怎么联系大使馆" in standalone(asked("那老挝呢"), conversation)
+    second, third = asked("那泰国呢"), asked("那老挝呢")
+    assert standalone(second, conversation, is_follow_up=True) == "在柬埔寨怎么联系大使馆 那泰国呢"
+    conversation = with_turn(conversation, second, (), "general", is_follow_up=True)
+    assert standalone(third, conversation, is_follow_up=True) == "在柬埔寨怎么联系大使馆 那老挝呢"

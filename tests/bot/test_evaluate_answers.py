@@ -10,8 +10,10 @@ import pytest
 import bot.evidence
 from bot.evaluate import evaluate_sets, known_facts, page
 from bot.evidence import Weights
+from bot.triage import Triage
 from retrieval import HashEmbedder, Index, Lexicon, Searcher
 
+TRIAGE = Triage(Lexicon())
 # In the tiny corpus the sentences of each article rest on the sources `one` or `two`.
 BASE = {"lang": "zh-Hans", "style": "plain", "facts": ["one"]}
 COVERED = [
@@ -44,19 +46,20 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def searcher(tiny_index: Index, monkeypatch: pytest.MonkeyPatch) -> Searcher:
     plain = Weights({"overlap": 10.0}, {"bias": -4.0, "share": 8.0}, 0.5, 0.1)
-    monkeypatch.setattr(bot.evidence, "weights", lambda: plain)
+    monkeypatch.setattr(bot.evidence, "weights", lambda reranked: plain)
     return Searcher(tiny_index, HashEmbedder(), Lexicon())
 
 
 def test_measures_by_hand(searcher: Searcher, folder: Path) -> None:
     assert known_facts(searcher) == {"one", "two"}
-    report = evaluate_sets(searcher, folder, ["covered"], ["uncovered"])
+    report = evaluate_sets(searcher, TRIAGE, folder, ["covered"], ["uncovered"])
     everything = report["all"]
     assert (everything["n"], everything["left_out"]) == (4.0, 1.0)
     assert everything["quoted"] == 1.0
     chinese = report["lang:zh-Hans"]
     assert chinese["n"] == 2.0
     assert (chinese["cites_first"], chinese["cites_any"]) == (0.5, 1.0)
+    assert chinese["passage_first"] == 1.0
     assert chinese["superfluous"] == 0.5  # one of two sentences, twice
     assert chinese["sentences"] == 2.0
     assert chinese["contains"] == 1.0  # of the one that says what it wants
@@ -70,7 +73,7 @@ def test_measures_by_hand(searcher: Searcher, folder: Path) -> None:
 
 
 def test_abstention_by_hand(searcher: Searcher, folder: Path) -> None:
-    abstention = evaluate_sets(searcher, folder, ["covered"], ["uncovered"])["abstention"]
+    abstention = evaluate_sets(searcher, TRIAGE, folder, ["covered"], ["uncovered"])["abstention"]
     assert abstention["uncovered"] == 2.0
     assert abstention["answered_covered"] == 0.75
     assert abstention["answered_uncovered"] == 0.5
@@ -81,7 +84,9 @@ def test_abstention_by_hand(searcher: Searcher, folder: Path) -> None:
 
 def test_progress_and_the_printed_page(searcher: Searcher, folder: Path) -> None:
     told: list[tuple[str, int, int]] = []
-    report = evaluate_sets(searcher, folder, ["covered"], ["uncovered"], progress=lambda *step: told.append(step))
+    report = evaluate_sets(
+        searcher, TRIAGE, folder, ["covered"], ["uncovered"], progress=lambda *step: told.append(step)
+    )
     assert told == [
         *(("covered questions", n, 4) for n in range(1, 5)),
         *(("uncovered questions", n, 2) for n in range(1, 3)),
@@ -99,9 +104,9 @@ def test_progress_and_the_printed_page(searcher: Searcher, folder: Path) -> None
 
 
 def test_without_uncovered_questions_nothing_is_said_of_abstention(searcher: Searcher, folder: Path) -> None:
-    assert evaluate_sets(searcher, folder, ["covered"], [])["abstention"] == {}
+    assert evaluate_sets(searcher, TRIAGE, folder, ["covered"], [])["abstention"] == {}
 
 
 def test_the_same_every_time(searcher: Searcher, folder: Path) -> None:
-    first = evaluate_sets(searcher, folder, ["covered"], ["uncovered"])
-    assert first == evaluate_sets(searcher, folder, ["covered"], ["uncovered"])
+    first = evaluate_sets(searcher, TRIAGE, folder, ["covered"], ["uncovered"])
+    assert first == evaluate_sets(searcher, TRIAGE, folder, ["covered"], ["uncovered"])

@@ -19,7 +19,7 @@ QUERY = Query("护照被扣", "zh-Hans", ("护照",), np.zeros(4, np.float32), n
 def _plain_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """The order is the overlap (and what is asked for); the confidence is a logistic of it, even at 0.5."""
     plain = Weights({"overlap": 10.0, "holds_phone": 3.0}, {"bias": -5.0, "share": 10.0}, 0.6, 4.0)
-    monkeypatch.setattr(bot.evidence, "weights", lambda: plain)
+    monkeypatch.setattr(bot.evidence, "weights", lambda reranked: plain)
 
 
 def found(
@@ -116,6 +116,21 @@ def test_a_sentence_alone_is_followed_by_the_next_of_its_passage() -> None:
     assert chosen(found("a", ("甲乙丙丁。", 0.9), ("甲乙丙丁。", 0.0))) == ["甲乙丙丁。"]
 
 
+def test_sentences_read_token_by_token_have_weights_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = {True: Weights({}, {}, 0.1, 1.0), False: Weights({}, {}, 0.2, 1.0)}
+    monkeypatch.setattr(bot.evidence, "weights", lambda reranked: models[reranked])
+    (sentence,) = found("a", ("甲乙丙丁。", 0.9))
+    for log_odds, threshold in ((None, 0.2), (0.0, 0.1)):
+        assert choose(QUERY, [sentence.hit], [replace(sentence, reranked=log_odds)]).threshold == threshold
+    assert choose(QUERY, [], []).threshold == 0.2
+
+
+def test_what_follows_a_lone_sentence_is_left_out_when_it_is_far_from_answering() -> None:
+    best, after = found("a", ("甲乙丙丁。", 0.9), ("后面两字。", 0.0))
+    for log_odds, expected in ((-1.0, 2), (-3.0, 1)):
+        assert len(chosen([replace(best, reranked=4.0), replace(after, reranked=log_odds)])) == expected
+
+
 def test_what_is_asked_for_weighs() -> None:
     groups = [found("a", ("找大使馆领保。", 0.8)), found("b", ("拨打+86-10-12308。", 0.7), rank=2)]
     assert chosen(*groups)[0] == "找大使馆领保。"
@@ -143,11 +158,12 @@ def test_ties_go_by_passage_and_place() -> None:
         assert [s.text for _, s in ranked] == ["子丑。", "甲乙。", "丙丁。"]
 
 
-def test_the_weights_of_the_package_are_whole() -> None:
-    model = weights.__wrapped__() if hasattr(weights, "__wrapped__") else weights()
+@pytest.mark.parametrize("reranked", [None, 2.0])
+def test_the_weights_of_the_package_are_whole(reranked: float | None) -> None:
+    model = weights.__wrapped__(reranked=reranked is not None)
     assert 0.0 < model.threshold < 1.0
     assert model.margin > 0
-    sentences = found("a", ("甲乙丙丁。", 0.9))
+    sentences = [replace(s, reranked=reranked) for s in found("a", ("甲乙丙丁。", 0.9))]
     hits = [sentences[0].hit]
     assert set(model.order) == set(bot.evidence.order_features(QUERY, hits, sentences)[0])
     ranked = [(1.0, sentences[0])]

@@ -15,7 +15,7 @@ CORPUS_EVAL = Path(__file__).resolve().parents[2] / "corpus" / "eval"
 SETS = [
     path
     for path in CORPUS_EVAL.glob("*.jsonl")
-    if not path.stem.startswith(("offers", "emergency", "harm", "situation"))
+    if not path.stem.startswith(("offers", "emergency", "harm", "situation", "follow_up"))
 ]
 RECORD = {"id": "q1", "lang": "en", "style": "plain", "question": "Whom do I call?", "facts": ["one"]}
 

@@ -18,7 +18,7 @@ from bot.learned import HEADS, RULES_WEIGHT, WEIGHTS_FILE, Network, Read, Weight
 from bot.situations import RULES_BONUS, situation_by_scores
 from bot.train_triage import N_DETAILS, N_QUERIES, _Learner, fit, lessons, limit
 from bot.triage import Triage
-from bot.triage_set import KINDS, SPLITS, read_judged
+from bot.triage_set import KINDS, MEASURED_KINDS, SPLITS, read_judged
 from bot.types import SITUATIONS, Conversation, Question, Turn
 from bot.whereabouts import Whereabouts
 from retrieval import LANGUAGES, Lexicon, Reading
@@ -264,7 +264,7 @@ def test_auroc_by_hand() -> None:
 
 def test_splits_do_not_overlap_and_hold_every_language() -> None:
     seen: dict[str, str] = {}
-    for kind in KINDS:
+    for kind in MEASURED_KINDS:
         for split in SPLITS:
             judged = read_judged(kind, split, EVAL)
             assert len(judged) >= 80
@@ -291,8 +291,8 @@ def test_a_report_has_a_row_for_each_language(tmp_path: Path) -> None:
 
 
 # Measured less a margin of two to eight texts: (recall, false alarms, AUROC) of emergency, of harm, then situations.
-# Plain wording, measured: 0.976, 0.025, 0.997; 0.957, 0.043, 0.987; 0.927.
-# Indirect wording of another hand, measured: 0.926, 0.048, 0.989; 0.827, 0.075, 0.966; 0.872.
+# Plain wording, measured: 0.988, 0.025, 0.999; 0.957, 0.043, 0.993; 0.927.
+# Indirect wording of another hand, measured: 0.926, 0.048, 0.987; 0.845, 0.075, 0.971; 0.861.
 FLOORS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], float]] = {
     "test": ((0.94, 0.06, 0.98), (0.90, 0.07, 0.97), 0.89),
     "blind": ((0.90, 0.07, 0.975), (0.78, 0.10, 0.95), 0.84),
@@ -313,3 +313,41 @@ def test_the_learned_triage_does_not_fall_below_what_was_measured(split: str) ->
         assert found["all"].false_alarms <= false_alarms
         assert found["all"].auroc >= area
     assert measures.situation["all"].accuracy >= accuracy
+
+
+LEANS = [
+    "要钱吗",
+    "那泰国呢",
+    "晚上也有人接吗",
+    "打了没人接",
+    "even at night?",
+    "and my brother?",
+    "mất phí không",
+    "ฟรีไหม",
+    "Pukul berapa?",
+]
+STANDS = [
+    "12308要钱吗",
+    "在柬埔寨护照被收了怎么办",
+    "那个月薪三万的柬埔寨工作是不是骗局",
+    "怎么学英语",
+    "What is the police number in Thailand?",
+    "Số điện thoại cảnh sát Campuchia là gì?",
+    "Nambari ya polisi Thailand ni ipi?",
+]
+
+
+@pytest.mark.model
+def test_a_follow_up_is_known_in_any_language_and_without_a_word_that_gives_it_away() -> None:
+    from retrieval import load_embedder
+
+    triage = Triage(Lexicon.load(ROOT / "corpus" / "lexicon.yaml"), load_embedder(None, ROOT / "var").read_query)
+    assert [text for text in LEANS if not triage.is_follow_up(text)] == []
+    assert [text for text in STANDS if triage.is_follow_up(text)] == []
+
+
+def test_without_a_model_words_tell_a_follow_up_and_the_first_question_is_none() -> None:
+    turn = Turn("在柬埔寨怎么联系大使馆", (), "general")
+    for turns, expected in (((turn,), True), ((), False)):
+        assessment = TRIAGE.assess(Question("那泰国呢", "zh-Hans"), Conversation("c", turns=turns))
+        assert assessment.is_follow_up is expected

@@ -161,7 +161,13 @@ def test_saved_and_loaded(articles: list[Article], tmp_path: Path, crawled_artic
     assert hits(loaded) == hits(index)
     manifest = read_manifest(tmp_path / "index")
     assert manifest["counts"] == {"articles": 14, "reposts": 1, "passages": 13, "sentences": 14, "questions": 0}
-    assert manifest["model"] == {"name": "hash-256", "digest": HashEmbedder().digest, "dim": 256, "question_space": ""}
+    assert manifest["model"] == {
+        "name": "hash-256",
+        "digest": HashEmbedder().digest,
+        "dim": 256,
+        "question_space": "",
+        "reranker": "",
+    }
     assert manifest["articles"] == {a.article_id: a.digest for a in index.articles.values()}
     assert manifest["lexicon"] == lexicon.digest
     assert loaded.generation == index.generation

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 import yaml
 
 from bot.evaluate import evaluate_sets, page
+from bot.triage import Triage
 from retrieval import Lexicon, Searcher, load_embedder, load_index
 from tests.web.processes import REPOSITORY
 from web.evaluation import SETS
@@ -19,16 +19,17 @@ FIGURES: dict[str, Any] = yaml.safe_load((REPOSITORY / "corpus" / "eval" / "figu
 
 
 @pytest.fixture(scope="module")
-def searcher(built_data: Path) -> Iterator[Searcher]:
+def parts(built_data: Path) -> tuple[Searcher, Triage]:
     embedder = load_embedder(None, built_data)
     lexicon = Lexicon.load(REPOSITORY / "corpus" / "lexicon.yaml")
-    return Searcher(load_index(built_data / "index", embedder), embedder, lexicon)
+    searcher = Searcher(load_index(built_data / "index", embedder), embedder, lexicon)
+    return searcher, Triage(lexicon, embedder.read_query)
 
 
 @pytest.mark.parametrize("name", list(FIGURES["sets"]))
-def test_no_measure_falls(name: str, searcher: Searcher, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_measure_falls(name: str, parts: tuple[Searcher, Triage], capsys: pytest.CaptureFixture[str]) -> None:
     covered, uncovered = SETS[name]
-    report = evaluate_sets(searcher, REPOSITORY / "corpus" / "eval", covered, uncovered)
+    report = evaluate_sets(*parts, REPOSITORY / "corpus" / "eval", covered, uncovered)
     with capsys.disabled():
         print("\n" + page(report, f"set {name}"))
     assert report["all"]["quoted"] == 1.0
