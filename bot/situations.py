@@ -48,10 +48,12 @@ def situation_by_scores(scores: Mapping[Situation, float], *, found: frozenset[s
     return max(possible, key=value)
 
 
-def in_conversation(situation: Situation, conversation: Conversation, *, is_alarm: bool, is_home: bool) -> Situation:
+def in_conversation(
+    situation: Situation, conversation: Conversation, *, is_alarm: bool, is_home: bool, is_follow_up: bool
+) -> Situation:
     """The situation with the turns before in mind.
 
-    A trapped conversation stays trapped, and a family's stays a family's, unless the person says that it is over or
+    A question that leans on the one before («and at night?») says nothing of where the person is. A trapped conversation stays trapped, and a family's stays a family's, unless the person says that it is over or
     that somebody else is meant: a follow-up («will they find this message?») says nothing of danger by itself.
     """
     if not conversation.turns:
@@ -59,7 +61,7 @@ def in_conversation(situation: Situation, conversation: Conversation, *, is_alar
     before = conversation.turns[-1].situation
     if before == "trapped" and not is_home and situation != "returned":
         return "family" if is_alarm and situation == "family" else "trapped"
-    if situation == "general":
+    if situation == "general" or (is_follow_up and not is_alarm and not is_home):
         return before
     if before == "family" and situation not in ("trapped", "returned") and not is_alarm:
         return "family"

@@ -83,11 +83,14 @@ class Triage:
             # The card comes early; of what situation somebody is, only a clear alarm says.
             is_clear = scores.emergency >= self._weights.clear_alarm
             situation = situations.situation_by_scores(scores.judgement.situations, found=found, is_alarm=is_clear)
-        situation = situations.in_conversation(situation, conversation, is_alarm=in_danger, is_home="home" in found)
+        is_follow_up = bool(conversation.turns) and _leans(question.text, scores.judgement)
+        situation = situations.in_conversation(
+            situation, conversation, is_alarm=in_danger, is_home="home" in found, is_follow_up=is_follow_up
+        )
         is_second_scam = "second_scam" in found and "story" not in found and not is_declined
         return Assessment(
             situation=situation,
-            is_follow_up=bool(conversation.turns) and _leans(question.text, scores.judgement),
+            is_follow_up=is_follow_up,
             is_emergency=is_alarm,
             is_declined=is_declined,
             is_watched="watched" in found,

@@ -346,6 +346,13 @@ def test_a_follow_up_is_known_in_any_language_and_without_a_word_that_gives_it_a
     assert [text for text in STANDS if triage.is_follow_up(text)] == []
 
 
+def test_a_follow_up_leaves_the_situation_as_it_was() -> None:
+    for before in ("weighing-offer", "about-to-travel", "returned"):
+        conversation = Conversation("c", turns=(Turn("更早的一问", (), before),))
+        assert TRIAGE.assess(Question("那机票呢", "zh-Hans"), conversation).situation == before
+        assert TRIAGE.assess(Question("那他们把我锁起来了，不让我走", "zh-Hans"), conversation).situation == "trapped"
+
+
 def test_without_a_model_words_tell_a_follow_up_and_the_first_question_is_none() -> None:
     turn = Turn("在柬埔寨怎么联系大使馆", (), "general")
     for turns, expected in (((turn,), True), ((), False)):
