@@ -90,7 +90,7 @@ def choose(query: Query, hits: Sequence[Hit], sentences: Sequence[ScoredSentence
             chosen.append(candidate)
     if len(chosen) == 1:
         chosen += _next_in_passage(best, sentences)
-    confidence = _logistic(confidence_features(query, hits, ranked), model.confidence)
+    confidence = logistic(confidence_features(query, hits, ranked), model.confidence)
     return Evidence(tuple(_in_reading_order(chosen)), confidence, model.threshold)
 
 
@@ -195,7 +195,8 @@ def _linear(features: Mapping[str, float], model: Mapping[str, float]) -> float:
     return sum(model.get(name, 0.0) * value for name, value in features.items())
 
 
-def _logistic(features: Mapping[str, float], model: Mapping[str, float]) -> float:
+def logistic(features: Mapping[str, float], model: Mapping[str, float]) -> float:
+    """The chance that `model` sees in `features`, 0..1; a feature that it does not know counts for nothing."""
     return 1 / (1 + math.exp(-max(-30.0, min(30.0, _linear(features, model)))))
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bot.errors import SignalsError
 from bot.types import SITUATIONS, Situation
-from retrieval import Reading, load_yaml, number_lines, read_blocks
+from retrieval import Reading, is_of_model, load_yaml, number_lines, read_blocks
 
 WEIGHTS_FILE = Path(__file__).parent / "triage_weights.yaml"
 HEADS = ("emergency", "harm", "follow_up", *SITUATIONS)
@@ -22,8 +22,6 @@ HEADS = ("emergency", "harm", "follow_up", *SITUATIONS)
 # plain harmful requests 0.928 (0.861), of indirect ones 0.881 (0.895) and 0.718 (0.728).
 RULES_WEIGHT = 0.75
 _RULES_RANGE = (-4.0, 6.0)
-# How closely the vector of the probe sentence must match for weights to belong to a model (cosine).
-_MIN_LIKENESS = 0.98
 _NUMBERS = "\n---\n"
 
 Read = Callable[[str], Reading]
@@ -110,10 +108,7 @@ class Weights:
 
     def fits(self, read: Read) -> bool:
         """Whether the weights were learned on what `read` gives."""
-        reading = read(self.probe_text)
-        if reading.tokens is None or reading.tokens.shape[1] != self.network.keys.shape[1]:
-            return False
-        return reading.vector.shape == self.probe.shape and float(reading.vector @ self.probe) >= _MIN_LIKENESS
+        return is_of_model(read(self.probe_text), self.probe, self.network.keys.shape[1])
 
     def judge(self, tokens: Array) -> Judgement:
         """The judgement on a question by its tokens (n, width)."""

@@ -53,8 +53,9 @@ def in_conversation(
 ) -> Situation:
     """The situation with the turns before in mind.
 
-    A question that leans on the one before («and at night?») says nothing of where the person is. A trapped conversation stays trapped, and a family's stays a family's, unless the person says that it is over or
-    that somebody else is meant: a follow-up («will they find this message?») says nothing of danger by itself.
+    A trapped conversation stays trapped, and a family's stays a family's, unless the person says that it is over or
+    that somebody else is meant. A follow-up («will they find this message?», «and at night?») says neither of danger nor
+    of where the person is by itself.
     """
     if not conversation.turns:
         return situation

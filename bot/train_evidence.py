@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from bot.evaluate import find, is_right, known_facts
-from bot.evidence import WEIGHTS_PATH, confidence_features, order_features, ranked_sentences
+from bot.evidence import WEIGHTS_PATH, confidence_features, logistic, order_features, ranked_sentences
 from bot.question_set import JudgedQuestion, read_questions
 from bot.triage import Triage
 from retrieval import Hit, Lexicon, Query, ScoredSentence, Searcher, load_embedder, load_index
@@ -104,8 +104,7 @@ def fit(found: Sequence[Found]) -> Fitted:
         rows.append(confidence_features(query, hits, ranked))
         right.append(is_right(ranked[0][1], judged))
     confidence = fit_confidence(rows, right)
-    values = np.array([sum(confidence[name] * value for name, value in row.items()) for row in rows])
-    chances = 1 / (1 + np.exp(-values))
+    chances = np.array([logistic(row, confidence) for row in rows])
     is_covered = np.array([bool(judged.facts) for judged, *_ in found])
     threshold = round(float(np.quantile(chances[is_covered], 1 - ANSWERED_SHARE)), 3)
     model = {"order": order, "confidence": confidence, "threshold": threshold, "margin": MARGIN}

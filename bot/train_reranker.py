@@ -1,13 +1,12 @@
 """`python -m bot.train_reranker DATA_FOLDER` learns retrieval/reranker.txt.
 
 From the known questions: which sentence answers, among sentences of the same and of like articles. From the paired
-development questions: that a question much like another one may have no answer in the article that it is near to.
-Takes about twenty minutes on two cores.
+development questions: that a question much like another one may have no answer among the sentences that are near to it.
+Takes about a quarter of an hour on two cores.
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
 import sys
 from collections import defaultdict
@@ -22,15 +21,11 @@ from torch import nn
 from torch.nn import functional
 
 from bot.question_set import fact_keys, read_questions
-from retrieval.chunk import passages_of
-from retrieval.embed import load_embedder
+from retrieval import load_embedder, number_lines
 from retrieval.encoders import OpenVinoEmbedder
-from retrieval.library import Library
-from retrieval.numbers_text import number_lines
-from retrieval.question_space import PROBE_TEXT
+from retrieval.learned_file import PROBE_TEXT
 from retrieval.reranker import MAX_QUESTION_TOKENS, RERANKER_FILE
-from retrieval.store import question_rows, sentence_rows
-from retrieval.types import Reading
+from retrieval.training import APART, CORPUS, OwnSentences, on_one_source, paced, readings
 
 logger = logging.getLogger(__name__)
 
@@ -54,9 +49,7 @@ OTHERS_WEIGHT = 4
 # In training, longer sentences are cut here.
 MAX_TRAINED_TOKENS = 96
 _WARM_UP_STEPS = 50
-_APART = -1e4
 _ABSENT = -2.0
-CORPUS = Path(__file__).resolve().parent.parent / "corpus"
 PAIRED = ("dev-pairs", "dev-pairs-uncovered")
 
 
@@ -117,7 +110,7 @@ class _Learner(nn.Module):
     def asked(self, tokens: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(b, n, d) keys of questions, and the (b, n) weights of their tokens before the softmax."""
         tokens = functional.dropout(tokens, DROPPED, self.training)
-        weight = self.weight(tokens).squeeze(-1).masked_fill(~mask, _APART)
+        weight = self.weight(tokens).squeeze(-1).masked_fill(~mask, APART)
         return functional.normalize(self.ask(tokens), dim=-1), weight
 
     def said(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -127,7 +120,11 @@ class _Learner(nn.Module):
     def common(self, asked: torch.Tensor, weight: torch.Tensor, said: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(b, c): what each question has in common with each sentence."""
         likeness = torch.einsum("bnd,cmd->bcnm", asked, said).masked_fill(~mask[None, :, None, :], _ABSENT)
-        return self.scales[0].exp() * (likeness.amax(-1) * weight.softmax(1)[:, None, :]).sum(-1)
+        return self._weighed(likeness.amax(-1), weight)
+
+    def _weighed(self, nearest: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """(b, c) for how near the nearest token of each sentence is to each of the question's, (b, c, n)."""
+        return self.scales[0].exp() * (nearest * weight.softmax(1)[:, None, :]).sum(-1)
 
     def judged(
         self,
@@ -140,13 +137,12 @@ class _Learner(nn.Module):
         likeness = torch.einsum("bnd,bkmd->bknm", asked, said).masked_fill(~mask[:, :, None, :], _ABSENT)
         found = torch.einsum("bknm,bkmd->bknd", (self.scales[1].exp() * likeness).softmax(-1), said)
         own = asked[:, None].expand_as(found)
-        nearest = likeness.amax(-1, keepdim=True)
-        details = functional.relu(self.details(torch.cat([own, found, own * found, nearest], -1)))
+        nearest = likeness.amax(-1)
+        details = functional.relu(self.details(torch.cat([own, found, own * found, nearest[..., None]], -1)))
         shares = (weight[:, None, :] + self.importance(details).squeeze(-1)).softmax(-1)
         details = functional.dropout(details, DROPPED / 2, self.training)
         verdict = self.verdict((details * shares[..., None]).sum(2)).squeeze(-1)
-        common = self.scales[0].exp() * (nearest.squeeze(-1) * weight.softmax(1)[:, None, :]).sum(-1)
-        odds: torch.Tensor = common + verdict + self.scales[2]
+        odds: torch.Tensor = self._weighed(nearest, weight) + verdict + self.scales[2]
         return odds
 
     def blocks(self, asked: Scale, said: Scale) -> list[NDArray[np.float32]]:
@@ -179,9 +175,7 @@ def fit(
     asked_scale, said_scale = Scale.of(questions[::20]), Scale.of(sentences.tokens[::4])
     learner = _Learner(questions[0].shape[1])
     optimiser = torch.optim.AdamW(learner.parameters(), lr=RATE, weight_decay=DECAY)
-    pace = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: min(1.0, (step + 1) / _WARM_UP_STEPS) * max(0.02, 1 - step / N_STEPS)
-    )
+    pace = paced(optimiser, n_steps=N_STEPS, n_warm_up=_WARM_UP_STEPS, least=0.02)
     batches = _batches(sentences, questions, answered_by, chance)
     for step in range(N_STEPS):
         rows, chosen = next(batches)
@@ -189,19 +183,17 @@ def fit(
         tokens, mask = said_scale.padded([sentences.tokens[row] for row in rows], MAX_TRAINED_TOKENS)
         said = learner.said(tokens)
         own = torch.arange(len(rows))
-        # Sentences that rest on one source may say the same: they are neither answers nor others.
-        shared = torch.tensor(
-            [[a != b and bool(sentences.sources[a] & sentences.sources[b]) for b in rows] for a in rows]
-        )
-        common = learner.common(asked, weight, said, mask).masked_fill(shared, _APART)
+        # They are neither answers nor others.
+        shared = on_one_source(rows, sentences.sources)
+        common = learner.common(asked, weight, said, mask).masked_fill(shared, APART)
         loss = functional.cross_entropy(common, own) + 0.5 * functional.cross_entropy(common.T, own)
         # The answer first, then the nearest others.
         ordered = common.detach().clone()
-        ordered[own, own] = -2 * _APART
+        ordered[own, own] = -2 * APART
         close = ordered.topk(min(N_CLOSE, len(rows)), 1).indices
         known = ~shared.gather(1, close)
         odds = learner.judged(asked, weight, said[close], mask[close])
-        loss = loss + functional.cross_entropy(odds.masked_fill(~known, _APART), torch.zeros_like(own))
+        loss = loss + functional.cross_entropy(odds.masked_fill(~known, APART), torch.zeros_like(own))
         answers = torch.zeros_like(odds)
         answers[:, 0] = 1
         loss = loss + _verdict_loss(odds, answers, known)
@@ -213,7 +205,7 @@ def fit(
         optimiser.step()
         pace.step()
         if step % 100 == 0:
-            right = float((odds.masked_fill(~known, _APART).argmax(1) == 0).float().mean())
+            right = float((odds.masked_fill(~known, APART).argmax(1) == 0).float().mean())
             logger.info("step %d of %d, loss %.3f, %.2f right", step, N_STEPS, float(loss.detach()), right)
     return learner.blocks(asked_scale, said_scale)
 
@@ -243,7 +235,7 @@ def _batches(
 
 
 def _verdict_loss(odds: torch.Tensor, answers: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-    """Log loss of answers and of the others, `OTHERS_WEIGHT` to 1; what is not known counts for nothing."""
+    """Log loss of the answers, and `OTHERS_WEIGHT` times that of the others; what is not known counts for nothing."""
     loss = functional.binary_cross_entropy_with_logits(odds, answers, reduction="none") * known
     return loss[answers == 1].mean() + OTHERS_WEIGHT * loss[answers == 0].mean()
 
@@ -259,8 +251,8 @@ def _paired_loss(
     shape = (len(lessons), -1, *said.shape[1:])
     odds = learner.judged(asked, weight, said.reshape(shape), mask.reshape(shape[:3]))
     is_answer = torch.tensor([[row in lesson.answers for row in lesson.candidates] for lesson in lessons])
-    best = odds.masked_fill(~is_answer, _APART).amax(1)[is_answer.any(1)]
-    best_other = odds.masked_fill(is_answer, _APART).amax(1)
+    best = odds.masked_fill(~is_answer, APART).amax(1)[is_answer.any(1)]
+    best_other = odds.masked_fill(is_answer, APART).amax(1)
     total: torch.Tensor = (functional.softplus(-best).sum() + functional.softplus(best_other).sum()) / len(lessons)
     return total
 
@@ -269,23 +261,17 @@ def lessons(folder: Path, sentences: Sentences, embedder: OpenVinoEmbedder) -> l
     """The paired questions, each beside the sentences that are nearest to it."""
     facts = [fact_keys(sources) for sources in sentences.sources]
     found = []
-    for judged in itertools.chain.from_iterable(read_questions(folder, name) for name in PAIRED):
-        # A follow-up is told by the turns before it.
-        if judged.history:
-            continue
-        reading = embedder.read_query(judged.question)
-        nearest = np.argsort(-(sentences.vectors @ reading.vector), kind="stable").tolist()
+    # A follow-up is told by the turns before it.
+    alone = [judged for name in PAIRED for judged in read_questions(folder, name) if not judged.history]
+    read = readings(embedder.read_query, [judged.question for judged in alone])
+    for judged, (vector, tokens) in zip(alone, read, strict=True):
+        nearest = np.argsort(-(sentences.vectors @ vector), kind="stable").tolist()
         answers = [row for row in nearest if facts[row] & judged.facts][:N_ANSWERS]
         others = [row for row in nearest[: 2 * N_CANDIDATES] if not facts[row] & judged.facts]
         candidates = [*answers, *others][:N_CANDIDATES]
         if bool(answers) == bool(judged.facts) and len(candidates) == N_CANDIDATES:
-            found.append(Lesson(_question_tokens(reading), candidates, frozenset(answers)))
+            found.append(Lesson(_half(tokens[-MAX_QUESTION_TOKENS:]), candidates, frozenset(answers)))
     return found
-
-
-def _question_tokens(reading: Reading) -> torch.Tensor:
-    assert reading.tokens is not None
-    return _half(reading.tokens[-MAX_QUESTION_TOKENS:])
 
 
 def _half(tokens: NDArray[np.float32]) -> torch.Tensor:
@@ -299,27 +285,16 @@ def main(data: Path) -> None:
     embedder = load_embedder(None, data)
     if not isinstance(embedder, OpenVinoEmbedder):
         raise SystemExit(f"the model gives no tokens ({embedder.backend_reason})")
-    articles = {article.article_id: article for article in Library(CORPUS, data).articles() if article.is_own}
-    passages = [passage for article in articles.values() for passage in passages_of(article)]
-    rows = sentence_rows(articles, passages)
-    article_of = [passages[row.passage_row].article_id for row in rows]
-    texts = [
-        articles[article].text[row.sentence.start : row.sentence.end]
-        for article, row in zip(article_of, rows, strict=True)
-    ]
-    logger.info("reading %d sentences", len(texts))
-    vectors = np.empty((len(texts), embedder.dim), np.float32)
+    own = OwnSentences.read(data)
+    logger.info("reading %d sentences", len(own.texts))
+    vectors = np.empty((len(own.texts), embedder.dim), np.float32)
     tokens: dict[int, torch.Tensor] = {}
-    for n, vector, found in embedder.passage_tokens(texts):
+    for n, vector, found in embedder.passage_tokens(own.texts):
         vectors[n], tokens[n] = vector, _half(found)
-    sources = [frozenset(row.sentence.source_keys) for row in rows]
-    sentences = Sentences([tokens[n] for n in range(len(texts))], vectors, article_of, sources)
-    known = question_rows(articles, passages, rows)
-    questions = []
-    for n, question in enumerate(known):
-        if n % 5000 == 0:
-            logger.info("reading question %d of %d", n, len(known))
-        questions.append(_question_tokens(embedder.read_query(question.text)))
+    sentences = Sentences([tokens[n] for n in range(len(own.texts))], vectors, own.article_of, own.sources)
+    known = own.questions
+    read = readings(embedder.read_query, [question.text for question in known])
+    questions = [_half(asked[-MAX_QUESTION_TOKENS:]) for _, asked in read]
     paired = lessons(CORPUS / "eval", sentences, embedder)
     logger.info("%d paired questions, %d without an answer", len(paired), sum(not lesson.answers for lesson in paired))
     blocks = fit(sentences, questions, [question.sentence_row for question in known], paired)

@@ -1,6 +1,6 @@
 """Learns the weights of the triage: `python -m bot.train_triage` writes triage_weights.yaml from examples and dev sets.
 
-Nothing of the test and blind sets is read. Takes about six minutes on two cores.
+Nothing of the test and blind sets is read. Takes about eight minutes on two cores.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from bot.signals import Signals, default_signals
 from bot.triage_set import EVAL_DIR, KINDS, Kind, read_examples, read_judged
 from bot.types import SITUATIONS
 from retrieval import load_embedder
+from retrieval.learned_file import PROBE_TEXT
+from retrieval.training import paced, readings
 
 logger = logging.getLogger(__name__)
 
-PROBE_TEXT = "Where can I find help?"
 # Chosen by learning without some hands' sentences and judging those. Gained nothing that could be told: more details or
 # queries, several networks, what the rules find as a further input, further layers of the model.
 N_DETAILS = 96
@@ -152,9 +153,7 @@ def fit(tokens: Sequence[torch.Tensor], y: torch.Tensor, counts: torch.Tensor) -
     learner = _Learner(every.shape[1])
     optimiser = torch.optim.AdamW(learner.parameters(), lr=RATE, weight_decay=DECAY)
     n_steps = N_ROUNDS * -(-len(tokens) // BATCH)
-    pace = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: min(1.0, (step + 1) / _WARM_UP_STEPS) * max(0.0, 1 - step / n_steps)
-    )
+    pace = paced(optimiser, n_steps=n_steps, n_warm_up=_WARM_UP_STEPS, least=0.0)
     for _ in range(N_ROUNDS):
         for rows in _batches(tokens, chance):
             padded = nn.utils.rnn.pad_sequence([(tokens[row] - mean) / scale for row in rows], batch_first=True)
@@ -186,7 +185,7 @@ def limit(scores: NDArray[Any], is_case: NDArray[np.bool_], false_alarms: float)
 def train(eval_dir: Path, read: Read, model_name: str, signals: Signals) -> str:
     """The text of the weights file."""
     learned = lessons(eval_dir)
-    tokens = [_tokens(read, lesson.text, n, len(learned)) for n, lesson in enumerate(learned)]
+    tokens = [torch.from_numpy(found) for _, found in readings(read, [lesson.text for lesson in learned])]
     y = torch.tensor([[float(lesson.known.get(head, np.nan)) for head in HEADS] for lesson in learned])
     counts = torch.tensor([[_count(lesson, head) for head in HEADS] for lesson in learned])
     # Each fold leaves some hands out: what a network makes of a hand that it knows says little of new people.
@@ -243,15 +242,6 @@ def train(eval_dir: Path, read: Read, model_name: str, signals: Signals) -> str:
     ]
     fields = (getattr(network, name) for name in Network.__slots__)
     return write_weights("\n".join(lines), [probe, *fields])
-
-
-def _tokens(read: Read, text: str, n: int, n_all: int) -> torch.Tensor:
-    if n % 2000 == 0:
-        logger.info("reading sentence %d of %d", n, n_all)
-    tokens = read(text).tokens
-    if tokens is None:
-        raise SystemExit("the model gives no tokens; train with the default model (leave GUITU_MODEL empty)")
-    return torch.from_numpy(tokens)
 
 
 def _count(lesson: Lesson, head: str) -> float:

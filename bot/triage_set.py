@@ -16,9 +16,7 @@ from bot.errors import SignalsError
 EVAL_DIR = Path("corpus") / "eval"
 EXAMPLES_FILE = Path(__file__).parent / "examples.yaml"
 Kind = Literal["emergency", "harm", "situation", "follow_up"]
-# What the triage learns; the first three are also measured.
 KINDS: tuple[Kind, ...] = ("emergency", "harm", "situation", "follow_up")
-MEASURED_KINDS = KINDS[:3]
 # Learned from; plain wording, held out; indirect wording by another hand, held out.
 SPLITS = ("dev", "test", "blind")
 

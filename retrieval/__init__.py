@@ -17,8 +17,8 @@ from retrieval.errors import (
     RetrievalError,
 )
 from retrieval.language import LANGUAGES, detect_language
+from retrieval.learned_file import is_of_model, number_lines, read_blocks
 from retrieval.lexicon import Entry, Lexicon
-from retrieval.numbers_text import number_lines, read_blocks
 from retrieval.reranker import LOG_ODDS_RANGE
 from retrieval.text import clean, fold
 from retrieval.types import (
@@ -90,6 +90,7 @@ __all__ = [
     "clean",
     "detect_language",
     "fold",
+    "is_of_model",
     "load_embedder",
     "load_index",
     "load_yaml",

@@ -25,9 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import EmbedderError
-from retrieval.question_space import PROBE_TEXT, SPACE_FILE, QuestionSpace, features_of
+from retrieval.learned_file import PROBE_TEXT
+from retrieval.question_space import SPACE_FILE, QuestionSpace, features_of
 from retrieval.reranker import RERANKER_FILE, Keys, Reranker
 from retrieval.types import Reading
+from retrieval.vectors import to_unit_rows
 
 Embeddings = NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -117,22 +119,6 @@ def clean_text(text: str, max_chars: int) -> str:
     # The first slice bounds the work on huge texts; four times, for one that is mostly white space.
     head = text[: 4 * max_chars]
     return _SPACES.sub(" ", _UNREADABLE.sub("\ufffd", head)).strip()[:max_chars]
-
-
-def to_unit_rows(embeddings: NDArray[Any]) -> Embeddings:
-    """Rows scaled to unit length, as float32.
-
-    A row without a direction (zero, or not finite) becomes the first axis, so that unit length holds for all.
-    """
-    rows = np.array(embeddings, np.float32)
-    lengths = np.linalg.norm(rows, axis=1)
-    lost = ~(np.isfinite(lengths) & (lengths > 1e-12))
-    if lost.any():
-        rows[lost] = 0.0
-        rows[lost, 0] = 1.0
-        lengths[lost] = 1.0
-    rows /= lengths[:, None]
-    return rows
 
 
 # -- model folders -------------------------------------------------------------------------------------------

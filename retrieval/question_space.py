@@ -7,21 +7,16 @@ sentence answers, in other words and languages), tells better which question mea
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.errors import LearnedFileError
-from retrieval.numbers_text import read_blocks
+from retrieval.learned_file import Shapes, is_of_model, read_learned
 from retrieval.types import Reading
 
 SPACE_FILE = Path(__file__).parent / "question_space.txt"
-PROBE_TEXT = "Where can I find help?"
-# How closely the vector of the probe must match for the space to belong to a model (cosine).
-_MIN_LIKENESS = 0.98
 
 Array = NDArray[np.float32]
 
@@ -48,24 +43,14 @@ class QuestionSpace:
         Raises:
             LearnedFileError: the file cannot be read.
         """
-        try:
-            text = path.read_text("utf-8")
-            sizes, _, numbers = text.partition("\n")
-            dim, width, d = (int(size) for size in sizes.split())
-            probe, mean, projection = read_blocks(numbers, [(dim,), (dim + width,), (d, dim + width)])
-        except (OSError, ValueError) as error:
-            raise LearnedFileError(
-                f"'{path}' is no question space; restore it, or delete it and run"
-                " `python -m retrieval.train_question_space var`"
-            ) from error
-        return cls(probe, mean, projection, hashlib.sha256(text.encode()).hexdigest())
+        (probe, mean, projection), digest = read_learned(
+            path, _shapes, what="question space", command="python -m retrieval.train_question_space var"
+        )
+        return cls(probe, mean, projection, digest)
 
     def fits(self, reading: Reading) -> bool:
         """Whether the space was learned with the model that made `reading` of `PROBE_TEXT`."""
-        if reading.tokens is None or reading.vector.shape != self.probe.shape:
-            return False
-        is_same_width = len(self.mean) == len(reading.vector) + reading.tokens.shape[1]
-        return is_same_width and float(reading.vector @ self.probe) >= _MIN_LIKENESS
+        return is_of_model(reading, self.probe, len(self.mean) - len(self.probe))
 
     def points(self, features: Array) -> Array:
         """(n, d) for the features of n questions (see `features_of`), not yet of unit length."""
@@ -75,3 +60,7 @@ class QuestionSpace:
 def features_of(vectors: Array, token_means: Array) -> Array:
     """(n, dim + width): vectors (n, dim) beside the means of the tokens (n, width)."""
     return np.concatenate([vectors, token_means], axis=1)
+
+
+def _shapes(dim: int, width: int, d: int) -> Shapes:
+    return (dim,), (dim + width,), (d, dim + width)

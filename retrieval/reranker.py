@@ -8,7 +8,7 @@ Late interaction: Khattab and Zaharia, ColBERT, SIGIR 2020.
 
 from __future__ import annotations
 
-import hashlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.errors import IndexDamagedError, LearnedFileError
-from retrieval.numbers_text import read_blocks
+from retrieval.errors import IndexDamagedError
+from retrieval.learned_file import Shapes, is_of_model, read_learned
 from retrieval.types import Reading
+from retrieval.vectors import to_unit_rows
 
 RERANKER_FILE = Path(__file__).parent / "reranker.txt"
 # The last tokens of a question are read, as a long one comes to its point at the end, and the first ones of a sentence.
@@ -28,8 +29,6 @@ MAX_SENTENCE_TOKENS = 160
 LOG_ODDS_RANGE = 12.0
 # A key is a unit vector times this, in whole numbers.
 KEY_SCALE = 127.0
-# How closely the vector of the probe must match for the reranker to belong to a model (cosine).
-_MIN_LIKENESS = 0.98
 
 Array = NDArray[np.float32]
 Keys = NDArray[np.int8]
@@ -40,7 +39,7 @@ class Reranker:
     """The learned layers, for tokens (width,), keys (d,) and h details.
 
     Attributes:
-        probe: (dim,) vector of `question_space.PROBE_TEXT` by the model that it belongs to.
+        probe: (dim,) vector of `learned_file.PROBE_TEXT` by the model that it belongs to.
         ask, ask_bias, say, say_bias: (d, width) and (d,), make a key of a token of a question, of a sentence.
         weight: (width,), how much a token of a question counts.
         of_asked, of_found, of_both: (h, d), `of_nearest`, `of_bias`: (h,), make the details of a token, of what it
@@ -67,7 +66,7 @@ class Reranker:
     digest: str = field(kw_only=True)
 
     @staticmethod
-    def shapes(dim: int, width: int, d: int, h: int) -> tuple[tuple[int, ...], ...]:
+    def shapes(dim: int, width: int, d: int, h: int) -> Shapes:
         """The shapes of the arrays, in the order of the attributes."""
         layer = ((d, width), (d,))
         return (dim,), *layer, *layer, (width,), (h, d), (h, d), (h, d), (h,), (h,), (h,), (h,), (3,)
@@ -79,26 +78,16 @@ class Reranker:
         Raises:
             LearnedFileError: the file cannot be read.
         """
-        try:
-            text = path.read_text("utf-8")
-            sizes, _, numbers = text.partition("\n")
-            dim, width, d, h = (int(size) for size in sizes.split())
-            arrays = read_blocks(numbers, cls.shapes(dim, width, d, h))
-        except (OSError, ValueError) as error:
-            raise LearnedFileError(
-                f"'{path}' is no reranker; restore it, or delete it and run `python -m bot.train_reranker var`"
-            ) from error
-        return cls(*arrays, digest=hashlib.sha256(text.encode()).hexdigest())
+        arrays, digest = read_learned(path, cls.shapes, what="reranker", command="python -m bot.train_reranker var")
+        return cls(*arrays, digest=digest)
 
     def fits(self, reading: Reading) -> bool:
-        """Whether it was learned with the model that made `reading` of `question_space.PROBE_TEXT`."""
-        if reading.tokens is None or reading.vector.shape != self.probe.shape:
-            return False
-        return reading.tokens.shape[1] == len(self.weight) and float(reading.vector @ self.probe) >= _MIN_LIKENESS
+        """Whether it was learned with the model that made `reading` of `learned_file.PROBE_TEXT`."""
+        return is_of_model(reading, self.probe, len(self.weight))
 
     def keys(self, tokens: Array) -> Keys:
         """(m, d) for the tokens (n, width) of a sentence, m being n or `MAX_SENTENCE_TOKENS`."""
-        found = _unit(tokens[:MAX_SENTENCE_TOKENS] @ self.say.T + self.say_bias)
+        found = to_unit_rows(tokens[:MAX_SENTENCE_TOKENS] @ self.say.T + self.say_bias)
         return np.round(found * KEY_SCALE).astype(np.int8)
 
     def scores(self, tokens: Array, keys: Sequence[Keys]) -> Array:
@@ -109,9 +98,10 @@ class Reranker:
         if not keys or not len(tokens):
             return np.zeros(len(keys), dtype=np.float32)
         tokens = tokens[-MAX_QUESTION_TOKENS:]
-        asked = _unit(tokens @ self.ask.T + self.ask_bias)
+        asked = to_unit_rows(tokens @ self.ask.T + self.ask_bias)
         weight = tokens @ self.weight
-        starts = np.cumsum([0, *(len(key) for key in keys[:-1])])
+        bounds = np.cumsum([0, *map(len, keys)])
+        starts = bounds[:-1]
         said = np.concatenate(keys).astype(np.float32) / np.float32(KEY_SCALE)
         likeness = asked @ said.T
         nearest = np.maximum.reduceat(likeness, starts, axis=1)
@@ -119,9 +109,8 @@ class Reranker:
         # No likeness is above 1, and none so far below that its power would vanish.
         looks = np.exp(sharpness * (likeness - 1))
         sums = np.add.reduceat(looks, starts, axis=1)
-        ends = [*starts[1:].tolist(), len(said)]
         # (s, n, d): what each token found in each sentence.
-        found = np.stack([looks[:, a:b] @ said[a:b] for a, b in zip(starts.tolist(), ends, strict=True)])
+        found = np.stack([looks[:, a:b] @ said[a:b] for a, b in itertools.pairwise(bounds.tolist())])
         found /= sums.T[..., None]
         details = found @ self.of_found.T + (found * asked) @ self.of_both.T + (asked @ self.of_asked.T + self.of_bias)
         details += nearest.T[..., None] * self.of_nearest
@@ -173,12 +162,6 @@ class KeyTable:
         if keys.ndim != 2 or keys.dtype != np.int8 or starts.ndim != 1 or not len(starts) or starts[-1] != len(keys):
             raise IndexDamagedError(f"'{path.name}' does not fit together; run `guitu index build`", path=path)
         return cls(starts, keys)
-
-
-def _unit(rows: Array) -> Array:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: Array = rows / np.maximum(lengths, 1e-12)
-    return unit
 
 
 def _softmax(values: Array, axis: int) -> Array:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from retrieval.analyze import terms
 from retrieval.embed import Embedder
-from retrieval.encoders import to_unit_rows
 from retrieval.fusion import (
     ASKED_WEIGHT,
     first_scores,
@@ -28,6 +27,7 @@ from retrieval.lexicon import Lexicon, is_place_term
 from retrieval.reranker import LOG_ODDS_RANGE
 from retrieval.store import Index
 from retrieval.types import Hit, Likeness, Query, ScoredSentence
+from retrieval.vectors import to_unit_rows
 
 _NUMBER = re.compile(r"[0-9]{3,}")
 # Passages whose sentences are looked at; beyond, a passage never came first on the development sets.

@@ -134,7 +134,7 @@ def index_passages(
     """The index of `passages` as they are cut; see `build_index`."""
     sentences = sentence_rows(articles, passages)
     contexts = [passage_context(articles[p.article_id], p) for p in passages]
-    sentence_texts = [_sentence_text(articles, passages, row) for row in sentences]
+    sentence_texts = [sentence_text(articles, passages, row) for row in sentences]
     questions = question_rows(articles, passages, sentences)
     question_texts = [question.text for question in questions]
     old = _Vectors({}, {}, {}) if reuse is None else _Vectors.of(reuse, embedder)
@@ -433,7 +433,8 @@ def _row_key(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
-def _sentence_text(articles: Mapping[str, Article], passages: Sequence[Passage], row: SentenceRow) -> str:
+def sentence_text(articles: Mapping[str, Article], passages: Sequence[Passage], row: SentenceRow) -> str:
+    """The words of a sentence."""
     return articles[passages[row.passage_row].article_id].text[row.sentence.start : row.sentence.end]
 
 
@@ -454,12 +455,11 @@ class _Vectors:
             return all(built.get(part) == ours[part] for part in ("digest", "dim", *parts))
 
         contexts = [passage_context(index.articles[p.article_id], p) for p in index.passages]
-        texts = [_sentence_text(index.articles, index.passages, row) for row in index.sentences]
+        texts = [sentence_text(index.articles, index.passages, row) for row in index.sentences]
         questions = [question.text for question in index.questions]
-        said = _by_key(index.passage_vectors, contexts) | _by_key(index.sentence_vectors, texts)
         table = index.sentence_keys if is_same("reranker") else None
         return cls(
-            said if is_same() else {},
+            _by_key(index.passage_vectors, contexts) | _by_key(index.sentence_vectors, texts) if is_same() else {},
             _by_key(index.question_vectors, questions) if is_same("question_space") else {},
             {} if table is None else {_row_key(text): table.of(row) for row, text in enumerate(texts)},
         )

@@ -17,12 +17,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from retrieval.chunk import passages_of
 from retrieval.embed import Embedder, load_embedder
-from retrieval.library import Library
-from retrieval.numbers_text import number_lines
-from retrieval.question_space import PROBE_TEXT, SPACE_FILE, features_of
-from retrieval.store import QuestionRow, question_rows, sentence_rows
+from retrieval.learned_file import PROBE_TEXT, number_lines
+from retrieval.question_space import SPACE_FILE, features_of
+from retrieval.store import QuestionRow
+from retrieval.training import APART, OwnSentences, on_one_source, paced, readings
 
 logger = logging.getLogger(__name__)
 
@@ -38,20 +37,14 @@ TEMPERATURE = 0.05
 ARTICLES_AT_ONCE = 24
 SENTENCES_OF_ARTICLE = 8
 _WARM_UP_STEPS = 50
-CORPUS = Path(__file__).resolve().parent.parent / "corpus"
-_APART = -1e4
 
 
 def features(texts: Sequence[str], embedder: Embedder) -> torch.Tensor:
     """(n, dim + width), see `retrieval.question_space.features_of`."""
-    rows = []
-    for n, text in enumerate(texts):
-        if n % 5000 == 0:
-            logger.info("reading question %d of %d", n, len(texts))
-        reading = embedder.read_query(text)
-        if reading.tokens is None:
-            raise SystemExit("the model gives no tokens; train with the default model (leave GUITU_MODEL empty)")
-        rows.append(features_of(reading.vector[None], reading.tokens.mean(axis=0)[None])[0])
+    rows = [
+        features_of(vector[None], tokens.mean(axis=0)[None])[0]
+        for vector, tokens in readings(embedder.read_query, texts)
+    ]
     return torch.from_numpy(np.stack(rows))
 
 
@@ -76,9 +69,7 @@ def fit(
     articles = list(of_article.values())
     layer = nn.Linear(found.shape[1], N_DIRECTIONS, bias=False)
     optimiser = torch.optim.AdamW(layer.parameters(), lr=RATE, weight_decay=DECAY)
-    pace = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: min(1.0, (step + 1) / _WARM_UP_STEPS) * max(0.02, 1 - step / N_STEPS)
-    )
+    pace = paced(optimiser, n_steps=N_STEPS, n_warm_up=_WARM_UP_STEPS, least=0.02)
 
     def points(rows: Sequence[int]) -> torch.Tensor:
         return functional.normalize(layer(functional.dropout(found[list(rows)], DROPPED)), dim=1)
@@ -90,9 +81,8 @@ def fit(
             chosen += chance.choice(among, min(SENTENCES_OF_ARTICLE, len(among)), replace=False).tolist()
         ones, others = zip(*(chance.choice(of_sentence[row], 2, replace=False) for row in chosen), strict=True)
         likeness = points(ones) @ points(others).T / TEMPERATURE
-        # Sentences that rest on one source may say the same: they are neither alike nor apart.
-        shared = torch.tensor([[bool(sources[a] & sources[b]) and a != b for b in chosen] for a in chosen])
-        likeness = likeness.masked_fill(shared, _APART)
+        # They are neither alike nor apart.
+        likeness = likeness.masked_fill(on_one_source(chosen, sources), APART)
         own = torch.arange(len(chosen))
         loss = functional.cross_entropy(likeness, own) + functional.cross_entropy(likeness.T, own)
         optimiser.zero_grad()
@@ -108,15 +98,10 @@ def main(data: Path) -> None:
     """Writes question_space.txt."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     embedder = load_embedder(None, data)
-    articles = {article.article_id: article for article in Library(CORPUS, data).articles() if article.is_own}
-    passages = [passage for article in articles.values() for passage in passages_of(article)]
-    sentences = sentence_rows(articles, passages)
-    questions = question_rows(articles, passages, sentences)
-    found = features([question.text for question in questions], embedder)
+    own = OwnSentences.read(data)
+    found = features([question.text for question in own.questions], embedder)
     mean, scale = found.mean(0), found.std(0)
-    article_of = [passages[row.passage_row].article_id for row in sentences]
-    sources = [frozenset(row.sentence.source_keys) for row in sentences]
-    projection = fit((found - mean) / scale, questions, article_of, sources) / scale
+    projection = fit((found - mean) / scale, own.questions, own.article_of, own.sources) / scale
     probe = embedder.embed_query(PROBE_TEXT)
     # Only directions count: the largest number is made to fit the fixed point.
     projection /= projection.abs().max()

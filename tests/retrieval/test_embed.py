@@ -28,8 +28,9 @@ from retrieval.embed import (
     SentenceTransformerEmbedder,
     load_embedder,
 )
-from retrieval.encoders import FairPool, batches_by_length, clean_text, model_digest, to_unit_rows
+from retrieval.encoders import FairPool, batches_by_length, clean_text, model_digest
 from retrieval.errors import EmbedderError
+from retrieval.vectors import to_unit_rows
 
 HOSTILE = {
     "empty": "",

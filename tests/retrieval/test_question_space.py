@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from retrieval.embed import HashEmbedder, OpenVinoEmbedder
-from retrieval.errors import EmbedderError
-from retrieval.question_space import PROBE_TEXT, SPACE_FILE, QuestionSpace, features_of
+from retrieval.learned_file import PROBE_TEXT
+from retrieval.question_space import SPACE_FILE, QuestionSpace, features_of
 from retrieval.types import Reading
 
 
@@ -29,14 +27,6 @@ def test_the_space_belongs_to_one_model() -> None:
     assert not space.fits(Reading(space.probe, tokens[:, 1:], space.probe))
     assert not space.fits(Reading(space.probe, None, space.probe))
     assert not space.fits(HashEmbedder().read_query(PROBE_TEXT))
-
-
-@pytest.mark.parametrize("damage", ["", "1 2\n3", "2 2 1\n1 2 3", "2 2 1\nx"])
-def test_a_damaged_file_is_refused_with_the_remedy(tmp_path: Path, damage: str) -> None:
-    path = tmp_path / "space.txt"
-    path.write_text(damage, "utf-8")
-    with pytest.raises(EmbedderError, match="train_question_space"):
-        QuestionSpace.load(path)
 
 
 TRIPLES = [

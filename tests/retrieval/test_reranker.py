@@ -9,7 +9,6 @@ import pytest
 
 import retrieval.search
 from retrieval import (
-    EmbedderError,
     HashEmbedder,
     Index,
     IndexDamagedError,
@@ -24,7 +23,7 @@ from retrieval import (
 )
 from retrieval.embed import Embeddings, Progress
 from retrieval.encoders import OpenVinoEmbedder
-from retrieval.question_space import PROBE_TEXT
+from retrieval.learned_file import PROBE_TEXT
 from retrieval.reranker import (
     LOG_ODDS_RANGE,
     MAX_QUESTION_TOKENS,
@@ -90,14 +89,6 @@ def test_nothing_to_read_is_no_error(written: Path, chance: np.random.Generator)
 
 def test_it_belongs_to_one_model(written: Path) -> None:
     assert not Reranker.load(written).fits(HashEmbedder().read_query(PROBE_TEXT))
-
-
-@pytest.mark.parametrize("content", ["", "6 8 4\n1 2 3", "6 8 4 5\n1 2 3\n", "six 8 4 5\n"])
-def test_a_damaged_file_names_the_remedy(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "reranker.txt"
-    path.write_text(content, "utf-8")
-    with pytest.raises(EmbedderError, match="train_reranker"):
-        Reranker.load(path)
 
 
 def test_a_table_comes_back_as_it_was_saved(tmp_path: Path) -> None:
