@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -128,31 +129,43 @@ def default_signals() -> Signals:
 
 
 def _group(name: str, record: Mapping[str, Any]) -> Group:
+    words: list[str] = []
     latin: list[str] = []
     other: list[str] = []
     for language, group in record["phrases"].items():
-        for phrase in group:
+        for phrase in map(fold, group):
             if language in _LATIN:
-                latin.append(_bounded(fold(phrase)))
+                words.append(without_marks(phrase))
             else:
-                other.append(f"(?:{fold(phrase)})")
+                other.append(phrase)
                 # A phrase of another script may hold Latin letters («护照 nila kuha», «KK园区»).
                 if not re.search(r"[^\x00-\u024f]", phrase):
-                    latin.append(other[-1])
+                    latin.append(without_marks(phrase))
+    if words:
+        latin.append(f"(?<!{_LETTER})(?:{_any_of(words)})(?!{_LETTER})")
     try:
         return Group(
             name=str(name),
             weight=float(record["weight"]),
-            latin=_any_of([without_marks(phrase) for phrase in latin]),
-            other=_any_of(other),
+            latin=re.compile(_any_of(latin)) if latin else None,
+            other=re.compile(_any_of(other)) if other else None,
         )
     except re.error as error:
         raise ValueError(f"group '{name}' holds a phrase that is no regular expression: {error}") from error
 
 
-def _any_of(phrases: list[str]) -> re.Pattern[str] | None:
-    return re.compile("|".join(phrases)) if phrases else None
+def _any_of(phrases: Iterable[str]) -> str:
+    """A pattern for any of `phrases`; those that begin with the same letter share it.
 
-
-def _bounded(phrase: str) -> str:
-    return f"(?<!{_LETTER})(?:{phrase})(?!{_LETTER})"
+    At each place of a text, `re` tries one alternative after the other: a few hundred letters are tried sooner than
+    some thousand phrases.
+    """
+    by_letter: dict[str, list[str]] = defaultdict(list)
+    patterns = []
+    for phrase in phrases:
+        if re.match(r"\w(?![?*+{])", phrase) and "|" not in phrase:
+            by_letter[phrase[0]].append(phrase[1:])
+        else:
+            patterns.append(f"(?:{phrase})")
+    patterns += [f"{letter}(?:{'|'.join(rest)})" for letter, rest in by_letter.items()]
+    return "|".join(patterns)
