@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from retrieval.encoders import (
+    EMBEDDINGS_FILE,
     MAX_CHARS_PER_TOKEN,
     ExportInfo,
     OpenVinoEmbedder,
@@ -62,10 +63,11 @@ def export_model(
 ) -> None:
     """Write the OpenVINO form of a model, ready for `OpenVinoEmbedder`.
 
-    The graph takes ``input_ids`` and ``attention_mask`` (n, length) int64 and gives (n, dim) float32 of unit
-    length, and (n, length, width) float32, the tokens after two thirds of the layers. It is written beside its
-    place, compared with sentence-transformers there, and then renamed into place. Takes about half a minute and
-    2 GB of memory for the default model.
+    The graph takes ``embeddings`` (n, length, width) float32 and ``attention_mask`` (n, length) int64 and gives
+    (n, dim) float32 of unit length, and (n, length, width) float32, the tokens after two thirds of the layers. The
+    table of the embeddings of all words is a file of its own: most of the model, and of which a question needs a few
+    rows. All is written beside its place, compared with sentence-transformers there, and then renamed into place.
+    Takes about half a minute and 2 GB of memory for the default model.
 
     Args:
         model_folder: a sentence-transformers folder.
@@ -153,27 +155,27 @@ def _convert(model: Any) -> Any:
     import torch
 
     class OneGraph(torch.nn.Module):
-        """The modules of a SentenceTransformer in a row, from token ids to unit vectors and token states."""
+        """The modules of a SentenceTransformer in a row, from embedded words to unit vectors and token states."""
 
         def __init__(self, parts: Any) -> None:
             super().__init__()
             self.parts = torch.nn.ModuleList(parts)
 
-        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
-            features = {"input_ids": input_ids, "attention_mask": attention_mask}
+        def forward(self, embeddings: Any, attention_mask: Any) -> Any:
+            features = {"inputs_embeds": embeddings, "attention_mask": attention_mask}
             for part in self.parts:
                 features = part(features)
             layers = features["all_layer_embeddings"]
             tokens = layers[round((len(layers) - 1) * TOKENS_AT)]
             return torch.nn.functional.normalize(features["sentence_embedding"], dim=1), tokens
 
-    # Sizes of 0 and 1 are special to torch.export, so the example has neither; the ids are arbitrary.
-    input_ids = torch.arange(3 * 17).reshape(3, 17) + 5
-    attention_mask = torch.ones_like(input_ids)
+    # Sizes of 0 and 1 are special to torch.export, so the example has neither; the words are arbitrary.
+    embeddings = model[0].model.get_input_embeddings()(torch.arange(3 * 17).reshape(3, 17) + 5)
+    attention_mask = torch.ones(embeddings.shape[:2], dtype=torch.int64)
     attention_mask[1, 9:] = 0
     batch = torch.export.Dim("batch", min=1, max=1 << 16)
     length = torch.export.Dim("length", min=1, max=int(model.max_seq_length or 512))
-    shapes = {name: {0: batch, 1: length} for name in ("input_ids", "attention_mask")}
+    shapes = {name: {0: batch, 1: length} for name in ("embeddings", "attention_mask")}
     torch_loggers = logging.getLogger("torch.export"), logging.getLogger("torch.fx")
     levels = [logger.level for logger in torch_loggers]
     try:
@@ -183,7 +185,7 @@ def _convert(model: Any) -> Any:
             for logger in torch_loggers:
                 logger.setLevel(logging.ERROR)
             exported = torch.export.export(
-                OneGraph(model.cpu()).eval(), (input_ids, attention_mask), dynamic_shapes=shapes, strict=False
+                OneGraph(model.cpu()).eval(), (embeddings, attention_mask), dynamic_shapes=shapes, strict=False
             )
             return openvino.convert_model(exported)
     except Exception as error:  # whatever a model does that cannot be expressed
@@ -200,6 +202,8 @@ def _write(folder: Path, graph: Any, model: Any, tokenizer: Any, model_folder: P
     # float16 halves the file and the memory. 8-bit weights took 40 MB less still, but cosines fell to 0.9997
     # and batches differed from single texts by 1.8e-3, for activations are then rounded to 8 bits as well.
     openvino.save_model(graph, str(folder / "model.xml"), compress_to_fp16=True)
+    table = model[0].model.get_input_embeddings().weight.detach().numpy()
+    np.save(folder / EMBEDDINGS_FILE, table.astype(np.float16))
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     prompts: dict[str, str] = model.prompts
     default = prompts.get(model.default_prompt_name or "", "")
@@ -210,7 +214,6 @@ def _write(folder: Path, graph: Any, model: Any, tokenizer: Any, model_folder: P
         source_files=_source_files(model_folder),
         dim=int(model.get_embedding_dimension()),
         max_tokens=int(model.max_seq_length or 512),
-        pad_id=int(model.tokenizer.pad_token_id or 0),
         query_prompt=prompts.get("query", default),
         passage_prompt=passage_prompts[0] if passage_prompts else default,
         openvino_version=openvino.__version__,

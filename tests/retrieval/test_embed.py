@@ -421,7 +421,7 @@ class TestExport:
         export.export_model(tiny_model, target, name="tiny")
         assert {path.name for path in tiny_model.parent.iterdir()} == {"tiny", "export"}
         names = {path.name for path in target.iterdir()}
-        assert names == {"export.json", "model.bin", "model.xml", "tokenizer.json"}
+        assert names == {"embeddings.npy", "export.json", "model.bin", "model.xml", "tokenizer.json"}
 
     def test_a_model_that_torch_cannot_export(self, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         import torch
@@ -455,7 +455,7 @@ class TestExport:
         assert export.is_current(tiny_export, tmp_path / "gone")
         assert not export.is_current(tmp_path / "gone", tmp_path / "gone")
 
-    @pytest.mark.parametrize("file", ["model.bin", "model.xml", "tokenizer.json", "export.json"])
+    @pytest.mark.parametrize("file", ["embeddings.npy", "model.bin", "model.xml", "tokenizer.json", "export.json"])
     @pytest.mark.parametrize("damage", ["cut", "missing"])
     def test_damage_is_refused_with_the_remedy(self, tiny_export: Path, file: str, damage: str) -> None:
         path = tiny_export / file
@@ -469,7 +469,7 @@ class TestExport:
     def test_another_format_is_refused(self, tiny_export: Path) -> None:
         path = tiny_export / "export.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "format": 999}))
-        with pytest.raises(EmbedderError, match="format 999, not 2"):
+        with pytest.raises(EmbedderError, match="format 999, not 3"):
             OpenVinoEmbedder(tiny_export)
 
 
