@@ -63,6 +63,7 @@ class Suggestions:
 
 def _language(view: View, query: Query) -> str:
     """The reader's language, or where nobody has written questions in it, the one that is quoted instead."""
-    if query.language in view.searcher.question_rows:
+    known = view.searcher.known
+    if known is not None and query.language in known.rows_of:
         return str(query.language)
     return "zh-Hans" if query.language == "zh-Hant" else "en"

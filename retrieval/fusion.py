@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,9 +37,14 @@ def language_habits(cosines: NDArray[np.float32], languages: NDArray[np.int64]) 
         (number of languages,) float32, to subtract from the rows of each; 0 where there is one language only.
     """
     counts = np.bincount(languages)
-    means = np.bincount(languages, weights=cosines) / np.maximum(counts, 1)
+    return habits_of(np.bincount(languages, weights=cosines) / np.maximum(counts, 1), counts)
+
+
+def habits_of(means: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """What `language_habits` gives for the mean cosine of the rows of each language and how many there are: (n,)."""
     trust = counts / (counts + HABIT_PRIOR)
-    habits: NDArray[np.float32] = (HABIT_SHARE * trust * (means - _mean(cosines))).astype(np.float32)
+    mean = float(means @ counts) / max(int(counts.sum()), 1)
+    habits: NDArray[np.float32] = (HABIT_SHARE * trust * (means - mean)).astype(np.float32)
     return habits
 
 

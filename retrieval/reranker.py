@@ -1,14 +1,14 @@
 """How well a sentence answers a question, read token by token: late interaction, and what it leaves open.
 
 Each token of the question is held against those of the sentence. How near the nearest ones are says what the two have
-in common; a small layer over each token and what it found says which of them the sentence leaves unanswered. Learned by
+in common; two small layers over each token and what it found, the second with what the others found in view, say which of
+them the sentence leaves unanswered. Learned by
 `python -m bot.train_reranker`. The tokens of sentences are stored with the index, as keys of a byte a number.
 Late interaction: Khattab and Zaharia, ColBERT, SIGIR 2020.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,8 @@ RERANKER_FILE = Path(__file__).parent / "reranker.txt"
 # The last tokens of a question are read, as a long one comes to its point at the end, and the first ones of a sentence.
 MAX_QUESTION_TOKENS = 64
 MAX_SENTENCE_TOKENS = 160
+# Sentences that are looked at closely: those that have most in common with the question.
+N_CLOSE = 12
 # Log odds beyond this say no more.
 LOG_ODDS_RANGE = 12.0
 # A key is a unit vector times this, in whole numbers.
@@ -44,6 +46,7 @@ class Reranker:
         weight: (width,), how much a token of a question counts.
         of_asked, of_found, of_both: (h, d), `of_nearest`, `of_bias`: (h,), make the details of a token, of what it
             found in the sentence, of both and of how near the nearest token is.
+        mix, mix_context: (h, h), `mix_bias`: (h,), what is added to the details of a token for these and for those of all.
         importance, verdict: (h,), what the details say of the token's weight and of the answer.
         scales: (3,): of the nearness, of how sharply a token looks, and what is added.
         digest: SHA-256 (hex) of the file.
@@ -60,6 +63,9 @@ class Reranker:
     of_both: Array
     of_nearest: Array
     of_bias: Array
+    mix: Array
+    mix_bias: Array
+    mix_context: Array
     importance: Array
     verdict: Array
     scales: Array
@@ -69,7 +75,7 @@ class Reranker:
     def shapes(dim: int, width: int, d: int, h: int) -> Shapes:
         """The shapes of the arrays, in the order of the attributes."""
         layer = ((d, width), (d,))
-        return (dim,), *layer, *layer, (width,), (h, d), (h, d), (h, d), (h,), (h,), (h,), (h,), (3,)
+        return (dim,), *layer, *layer, (width,), *((h, d),) * 3, (h,), (h,), (h, h), (h,), (h, h), (h,), (h,), (3,)
 
     @classmethod
     def load(cls, path: Path = RERANKER_FILE) -> Reranker:
@@ -100,26 +106,37 @@ class Reranker:
         tokens = tokens[-MAX_QUESTION_TOKENS:]
         asked = to_unit_rows(tokens @ self.ask.T + self.ask_bias)
         weight = tokens @ self.weight
-        bounds = np.cumsum([0, *map(len, keys)])
-        starts = bounds[:-1]
-        said = np.concatenate(keys).astype(np.float32) / np.float32(KEY_SCALE)
-        likeness = asked @ said.T
+        shares = _softmax(weight, axis=0)
+        scale, _, added = self.scales
+        starts = np.cumsum([0, *map(len, keys[:-1])])
+        likeness = asked @ (np.concatenate(keys).astype(np.float32) / np.float32(KEY_SCALE)).T
+        # (n, s): how near the nearest token of each sentence is.
         nearest = np.maximum.reduceat(likeness, starts, axis=1)
-        scale, sharpness, added = self.scales
-        # No likeness is above 1, and none so far below that its power would vanish.
-        looks = np.exp(sharpness * (likeness - 1))
-        sums = np.add.reduceat(looks, starts, axis=1)
-        # (s, n, d): what each token found in each sentence.
-        found = np.stack([looks[:, a:b] @ said[a:b] for a, b in itertools.pairwise(bounds.tolist())])
-        found /= sums.T[..., None]
+        scores: Array = scale * (shares @ nearest) + added
+        close = np.argsort(-scores, kind="stable")[:N_CLOSE]
+        found = self._found(likeness, starts, [keys[row] for row in close], close)
         details = found @ self.of_found.T + (found * asked) @ self.of_both.T + (asked @ self.of_asked.T + self.of_bias)
-        details += nearest.T[..., None] * self.of_nearest
+        details += nearest.T[close, :, None] * self.of_nearest
         np.maximum(details, 0, out=details)
-        shares = _softmax(details @ self.importance + weight, axis=1)
-        verdict = np.einsum("snh,sn->sh", details, shares) @ self.verdict
-        common = scale * (_softmax(weight, axis=0) @ nearest)
-        scored: Array = common + verdict + added
-        return scored
+        of_all = shares @ details
+        details += np.maximum(details @ self.mix.T + (of_all @ self.mix_context.T + self.mix_bias)[:, None], 0)
+        weights = _softmax(details @ self.importance + weight, axis=1)
+        far = np.delete(np.arange(len(keys)), close)
+        scores[close] += (weights[:, None] @ details)[:, 0] @ self.verdict
+        # None of those that have less in common comes before them.
+        scores[far] = np.minimum(scores[far], scores[close].min())
+        return scores
+
+    def _found(
+        self, likeness: Array, starts: NDArray[np.int64], keys: Sequence[Keys], close: NDArray[np.int64]
+    ) -> Array:
+        """(k, n, d): what each token of the question finds in the k sentences `close`, whose keys are `keys`."""
+        found = np.empty((len(keys), len(likeness), len(self.ask)), dtype=np.float32)
+        for row, start, said in zip(found, starts[close].tolist(), keys, strict=True):
+            # No likeness is above 1, and none so far below that its power would vanish.
+            looks = np.exp(self.scales[1] * (likeness[:, start : start + len(said)] - 1))
+            row[:] = looks @ said.astype(np.float32) / (np.float32(KEY_SCALE) * looks.sum(axis=1, keepdims=True))
+        return found
 
 
 class KeyTable:

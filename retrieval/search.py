@@ -24,6 +24,7 @@ from retrieval.fusion import (
 )
 from retrieval.language import detect_language
 from retrieval.lexicon import Lexicon, is_place_term
+from retrieval.question_index import Asked, KnownQuestionIndex
 from retrieval.reranker import LOG_ODDS_RANGE
 from retrieval.store import Index
 from retrieval.types import Hit, Likeness, Query, ScoredSentence
@@ -49,19 +50,6 @@ LANGUAGE_BONUS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """How near the known questions of each sentence are to the query: arrays over the sentences.
-
-    `scores` in standard deviations; where a sentence has no known question, its own nearness stands in. `cosines` and
-    `rows` are those of its nearest known question, 0 and -1 where it has none.
-    """
-
-    scores: NDArray[np.float32]
-    cosines: NDArray[np.float32]
-    rows: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
 class _Words:
     """The terms of a question, and which of them are a place or a number."""
 
@@ -79,7 +67,7 @@ class _Signals:
     """What one query says of every passage and sentence: arrays in row order.
 
     `said_cosines` tell how near each sentence is; `said` the same in standard deviations, without what its language
-    adds.
+    adds; `asked_scores` how near its known questions are.
     """
 
     raw_cosines: NDArray[np.float32]
@@ -88,7 +76,8 @@ class _Signals:
     overlaps: NDArray[np.float32]
     said_cosines: NDArray[np.float32]
     said: NDArray[np.float32]
-    asked: _Asked | None
+    asked: Asked | None
+    asked_scores: NDArray[np.float32]
 
     @property
     def cosines(self) -> NDArray[np.float32]:
@@ -132,26 +121,16 @@ class Searcher:
         return np.array([row.passage_row for row in self.index.sentences], dtype=np.int64)
 
     @cached_property
-    def _question_starts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Where the known questions of a sentence begin, and that sentence; they stand together, in its order."""
-        of_sentence = np.array([question.sentence_row for question in self.index.questions], dtype=np.int64)
-        sentence_rows, starts = np.unique(of_sentence, return_index=True)
-        return starts, sentence_rows
+    def known(self) -> KnownQuestionIndex | None:
+        """The known questions of the index, where it has any."""
+        questions = self.index.questions
+        return KnownQuestionIndex(questions, self.index.question_vectors) if questions else None
 
     @cached_property
     def _filled(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The passages that have sentences, and where the sentences of each begin."""
         passage_rows, starts = np.unique(self._passage_of, return_index=True)
         return passage_rows, starts
-
-    @cached_property
-    def _question_languages(self) -> list[str]:
-        return sorted({question.language for question in self.index.questions})
-
-    @cached_property
-    def _question_language_of(self) -> NDArray[np.int64]:
-        """The language of each known question, as its place in `_question_languages`."""
-        return _numbered(np.array([question.language for question in self.index.questions], dtype=np.str_))
 
     @cached_property
     def _places_named(self) -> NDArray[np.bool_]:
@@ -228,7 +207,7 @@ class Searcher:
             first = np.where(hidden, np.float32(-np.inf), first)
         candidates = ranked_rows(first, self._passage_ids, max(k, N_CANDIDATES))
         if signals.asked is not None:
-            nearest = np.argpartition(-signals.asked.scores, min(N_ASKED, len(signals.asked.scores) - 1))[:N_ASKED]
+            nearest = np.argpartition(-signals.asked_scores, min(N_ASKED, len(signals.asked_scores) - 1))[:N_ASKED]
             found = (int(row) for row in np.unique(self._passage_of[nearest]) if first[row] > -np.inf)
             candidates = list(dict.fromkeys((*candidates, *found)))
         scores = self._scores(query, signals, candidates)
@@ -257,24 +236,12 @@ class Searcher:
             )
         return hits, reranked
 
-    @cached_property
-    def question_rows(self) -> dict[str, NDArray[np.int64]]:
-        """The rows of the known questions in each language that has any."""
-        return {
-            language: np.flatnonzero(self._question_language_of == number)
-            for number, language in enumerate(self._question_languages)
-        }
-
     def known_questions(
         self, query: Query, k: int, *, language: str, without: frozenset[str] = frozenset()
     ) -> list[int]:
         """Rows of the `k` known questions in `language` nearest to the query, a sentence each, best first."""
-        rows = self.question_rows.get(language)
-        if rows is None:
-            return []
-        cosines = self.index.question_vectors.cosines(query.point)[rows]
         found: dict[int, int] = {}
-        for row in rows[np.argsort(-cosines, kind="stable")].tolist():
+        for row in [] if self.known is None else self.known.ranked(query.point, language).tolist():
             sentence_row = self.index.questions[row].sentence_row
             passage = self.index.passages[self.index.sentences[sentence_row].passage_row]
             if passage.article_id not in without:
@@ -286,7 +253,7 @@ class Searcher:
     def _sentences(
         self, query: Query, signals: _Signals, hits: Sequence[Hit], reranked: Mapping[int, float]
     ) -> list[ScoredSentence]:
-        asked = signals.asked
+        nearest = {} if signals.asked is None else signals.asked.nearest
         weights = {term: self.index.lexical.idf(term) for term in query.terms}
         contexts = self.index.passage_terms.shares(weights)
         words = _Words.of(query.terms)
@@ -302,7 +269,7 @@ class Searcher:
             for row in self._sentence_rows[passage_row]:
                 sentence = self.index.sentences[row].sentence
                 text = hit.article.text[sentence.start : sentence.end]
-                question_row = -1 if asked is None else int(asked.rows[row])
+                question_row, asked_cosine = nearest.get(row, (-1, 0.0))
                 asked_words = self._words_of(question_row) if question_row >= 0 else None
                 scored.append(
                     ScoredSentence(
@@ -320,8 +287,8 @@ class Searcher:
                             for name in names
                         ),
                         asked=None if asked_words is None else self._likeness(question_row, words, asked_words, whole),
-                        asked_score=0.0 if asked is None else float(asked.scores[row]),
-                        asked_cosine=0.0 if asked is None else float(asked.cosines[row]),
+                        asked_score=0.0 if signals.asked is None else float(signals.asked_scores[row]),
+                        asked_cosine=asked_cosine,
                         reranked=reranked.get(row),
                     )
                 )
@@ -340,6 +307,7 @@ class Searcher:
         said_cosines = self.index.sentence_vectors.cosines(query.vector)
         sentence_languages = self._language_of[self._passage_of]
         said = standard_scores(said_cosines - language_habits(said_cosines, sentence_languages)[sentence_languages])
+        asked = None if self.known is None else self.known.near(query.point)
         return _Signals(
             raw_cosines=cosines,
             habits=language_habits(cosines, self._language_of)[self._language_of],
@@ -347,27 +315,20 @@ class Searcher:
             overlaps=self.index.sentence_terms.shares({term: self.index.lexical.idf(term) for term in query.terms}),
             said_cosines=said_cosines,
             said=said,
-            asked=self._asked(query, said_cosines, said) if self.index.questions else None,
+            asked=asked,
+            asked_scores=self._asked_scores(asked, said_cosines, said),
         )
 
-    def _asked(self, query: Query, said_cosines: NDArray[np.float32], said: NDArray[np.float32]) -> _Asked:
-        starts, sentence_rows = self._question_starts
-        raw = self.index.question_vectors.cosines(query.point)
-        found = raw - language_habits(raw, self._question_language_of)[self._question_language_of]
-        best = np.maximum.reduceat(found, starts)
+    @staticmethod
+    def _asked_scores(
+        asked: Asked | None, said_cosines: NDArray[np.float32], said: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """How near the known questions of each sentence are, in standard deviations; where a sentence has none, `said`."""
         scores = said.copy()
-        among = best if len(best) >= MIN_ASKED else said_cosines
-        scores[sentence_rows] = standard_scores(best, among)
-        cosines = np.zeros(len(said), dtype=np.float32)
-        rows = np.full(len(said), -1, dtype=np.int64)
-        bounds = [*starts.tolist(), len(found)]
-        # Only the nearest are ever looked at one by one.
-        for position in np.argpartition(-best, min(N_ASKED, len(best) - 1))[: N_ASKED + 1]:
-            start, end = bounds[position], bounds[position + 1]
-            row = start + int(found[start:end].argmax())
-            rows[sentence_rows[position]] = row
-            cosines[sentence_rows[position]] = raw[row]
-        return _Asked(scores=scores, cosines=cosines, rows=rows)
+        if asked is not None:
+            among = asked.means if len(asked.means) >= MIN_ASKED else said_cosines
+            scores[asked.sentence_rows] = standard_scores(asked.nearness, among)
+        return scores
 
     def _likeness(self, question_row: int, words: _Words, asked: _Words, whole: float) -> Likeness:
         """How `words`, those of a query that weigh `whole`, compare with those of a known question."""
@@ -405,7 +366,7 @@ class Searcher:
             spread=spread(cosines),
         )
         if signals.asked is not None:
-            scores += ASKED_WEIGHT * np.maximum(self._best_of(signals.asked.scores, none=0.0)[chosen], 0)
+            scores += ASKED_WEIGHT * np.maximum(self._best_of(signals.asked_scores, none=0.0)[chosen], 0)
         return scores + self._language_bonus(query)[chosen]
 
     def _best_of(self, values: NDArray[np.float32], *, none: float) -> NDArray[np.float32]:

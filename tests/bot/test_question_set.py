@@ -10,6 +10,7 @@ import pytest
 
 from bot.errors import BotError
 from bot.question_set import fact_keys, holds_any, read_questions
+from bot.train_reranker import PAIRED
 
 CORPUS_EVAL = Path(__file__).resolve().parents[2] / "corpus" / "eval"
 SETS = [
@@ -106,3 +107,23 @@ def test_the_sets_of_the_corpus_are_whole(path: Path) -> None:
 
 def test_there_are_sets_to_look_at() -> None:
     assert {path.stem for path in SETS} >= {"dev", "dev-uncovered", "test", "test-uncovered", "main-60"}
+
+
+def test_nothing_held_out_is_learned_from() -> None:
+    """No question of a test set stands among the known questions or in what the reranker learns from."""
+
+    def wording(text: str) -> str:
+        return "".join(text.split()).casefold().strip("'\"")
+
+    learned = {
+        wording(line.removeprefix("- "))
+        for path in (CORPUS_EVAL.parent / "questions").rglob("*.yaml")
+        for line in path.read_text("utf-8").splitlines()
+        if line.startswith("- ")
+    }
+    learned |= {wording(q.question) for name in PAIRED for q in read_questions(CORPUS_EVAL, name)}
+    assert len(learned) > 50_000
+    held_out = [path.stem for path in SETS if not path.stem.startswith("dev")]
+    assert len(held_out) >= 6
+    alone = [q for name in held_out for q in read_questions(CORPUS_EVAL, name) if not q.history]
+    assert [q.question_id for q in alone if wording(q.question) in learned] == []

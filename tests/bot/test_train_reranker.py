@@ -1,12 +1,15 @@
 """What is learned in torch is what the bot computes in numpy."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 import bot.train_reranker
-from bot.train_reranker import Lesson, Scale, Sentences, _Learner, fit
-from retrieval import number_lines
+from bot.train_reranker import Lesson, Scale, Sentences, _Learner, fit, lessons
+from retrieval import Reading, number_lines
 from retrieval.reranker import Reranker
 
 WIDTH = 16
@@ -19,7 +22,7 @@ def test_the_written_arrays_give_the_scores_that_were_learned(tmp_path) -> None:
     asked_scale, said_scale = Scale.of([question]), Scale.of(sentences)
     with torch.no_grad():
         # As made by lot, the layer over the details hardly says anything.
-        for layer in (learner.weight, learner.details, learner.importance, learner.verdict):
+        for layer in (learner.weight, learner.details, learner.mix_context, learner.importance, learner.verdict):
             layer.weight *= 5
         asked, weight = learner.asked(*asked_scale.padded([question], 64))
         rows, mask = said_scale.padded(sentences, 64)
@@ -50,14 +53,45 @@ def test_a_fit_learns_which_sentence_answers_and_that_none_does(monkeypatch: pyt
     answered_by = [n % 12 for n in range(240)]
     asked = [torch.cat([torch.randn(3, WIDTH) / 4, torch.eye(WIDTH)[n : n + 1] * 4]).half() for n in answered_by]
     near_miss = torch.cat([torch.randn(3, WIDTH) / 4, torch.eye(WIDTH)[14:15] * 4]).half()
-    lessons = [
+    paired = [
         *(Lesson(asked[n], tuple(range(12)), frozenset([answered_by[n]])) for n in range(12)),
         *(Lesson(near_miss, tuple(range(12)), frozenset()) for _ in range(12)),
     ]
-    blocks = fit(sentences, asked, answered_by, lessons)
+    blocks = fit(sentences, asked, answered_by, paired)
     reranker = Reranker(np.ones(3), *blocks, digest="")
     keys = [reranker.keys(sentence.float().numpy()) for sentence in said]
     for question, row in zip(asked[:12], answered_by[:12], strict=True):
         assert int(reranker.scores(question.float().numpy(), keys).argmax()) == row
     covered = min(reranker.scores(question.float().numpy(), keys).max() for question in asked[:12])
     assert reranker.scores(near_miss.float().numpy(), keys).max() < covered
+
+
+class _Axes:
+    """Reads a question that is a number n as the n-th direction."""
+
+    def read_query(self, text: str) -> Reading:
+        vector = np.eye(WIDTH, dtype=np.float32)[int(text)]
+        return Reading(vector, vector[None], vector)
+
+
+def test_a_paired_question_stands_beside_the_sentences_nearest_to_it(tmp_path: Path) -> None:
+    """Sentences 4 and 12 rest on the fact asked for; sentence n lies the nearer to direction n the more it differs."""
+    near = np.eye(WIDTH, dtype=np.float32) + np.linspace(0.4, 0, WIDTH, dtype=np.float32)[:, None]
+    sources = [frozenset([f"source-{'right' if n in (4, 12) else n}"]) for n in range(WIDTH)]
+    sentences = Sentences([torch.zeros(1, WIDTH)] * WIDTH, near, ["article"] * WIDTH, sources)
+    judged = {"id": "x", "lang": "en", "style": "plain", "contains": [], "history": [], "near": ""}
+    covered = [
+        judged | {"question": "12", "facts": ["source-right"]},
+        judged | {"question": "3", "facts": ["source-nowhere"]},
+        judged | {"question": "5", "facts": ["source-right"], "history": ["before"]},
+    ]
+    missed = [judged | {"question": "7", "facts": [], "covered": False}]
+    for name, records in (("dev-pairs", covered), ("dev-pairs-uncovered", missed)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(record)}\n" for record in records), "utf-8")
+    (tmp_path / "equivalents.yaml").touch()
+    answered, unanswered = lessons(tmp_path, sentences, _Axes())  # type: ignore[arg-type]
+    assert answered.answers == {12, 4}
+    assert list(answered.candidates[:4]) == [12, 4, 0, 1]
+    assert unanswered.answers == frozenset()
+    assert list(unanswered.candidates[:3]) == [7, 0, 1]
+    assert len(answered.candidates) == len(unanswered.candidates) == bot.train_reranker.N_CANDIDATES

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import retrieval.reranker
 import retrieval.search
 from retrieval import (
     HashEmbedder,
@@ -63,6 +64,20 @@ def test_a_score_does_not_depend_on_the_other_sentences(written: Path, chance: n
     alone = [reranker.scores(question, [key])[0] for key in keys]
     assert together.shape == (4,)
     np.testing.assert_allclose(together, alone, atol=1e-4)
+
+
+def test_what_is_not_looked_at_closely_comes_after(
+    written: Path, chance: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reranker = Reranker.load(written)
+    keys = [reranker.keys(tokens(chance, n)) for n in (5, 3, 8, 2, 6, 4)]
+    question = tokens(chance, 9)
+    every = reranker.scores(question, keys)
+    monkeypatch.setattr(retrieval.reranker, "N_CLOSE", 2)
+    some = reranker.scores(question, keys)
+    close = np.isclose(some, every, atol=1e-4)
+    assert close.sum() >= 2
+    assert some[~close].max() <= some[close].min()
 
 
 def test_keys_are_bytes_of_unit_length_and_bounded_in_number(written: Path, chance: np.random.Generator) -> None:
