@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from bot.asked import Kind, asked_kinds, holds_kind
+from bot.asked import Kind, asked_kinds, holds_kind, holds_phone
 from retrieval import LOG_ODDS_RANGE, Hit, Query, ScoredSentence, load_yaml
 
 # Passages whose sentences are weighed for each question.
@@ -71,8 +71,10 @@ def choose(query: Query, hits: Sequence[Hit], sentences: Sequence[ScoredSentence
     """One to four sentences out of `sentences` (those of `hits`) that answer `query`.
 
     The first is the one that answers best; the others stand near it in value, come in reading order and add
-    something. Sentences that lack a place or number of the question which the first has are not added.
+    something. Sentences that lack a place or number of the question which the first has are not added. One that tells a
+    phone number of another country than the question's is never chosen.
     """
+    sentences = [s for s in sentences if not (s.is_abroad and holds_phone(s.text))]
     model = weights(reranked=bool(sentences) and sentences[0].reranked is not None)
     if not hits or not sentences:
         return Evidence((), 0.0, model.threshold)

@@ -43,7 +43,7 @@ PAIRED_AT_ONCE = 48
 N_CANDIDATES = 10
 N_ANSWERS = 2
 # Sentences that are looked at closely for each question: those nearest to it.
-N_CLOSE = 16
+N_CLOSE_LEARNED = 16
 # What those that do not answer weigh in all against the one that does.
 OTHERS_WEIGHT = 4
 # In training, longer sentences are cut here.
@@ -196,7 +196,7 @@ def fit(
         # The answer first, then the nearest others.
         ordered = common.detach().clone()
         ordered[own, own] = -2 * APART
-        close = ordered.topk(min(N_CLOSE, len(rows)), 1).indices
+        close = ordered.topk(min(N_CLOSE_LEARNED, len(rows)), 1).indices
         known = ~shared.gather(1, close)
         odds = learner.judged(asked, weight, said[close], mask[close])
         loss = loss + functional.cross_entropy(odds.masked_fill(~known, APART), torch.zeros_like(own))

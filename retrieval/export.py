@@ -169,10 +169,6 @@ def _convert(model: Any) -> Any:
             tokens = layers[round((len(layers) - 1) * TOKENS_AT)]
             return torch.nn.functional.normalize(features["sentence_embedding"], dim=1), tokens
 
-    # Sizes of 0 and 1 are special to torch.export, so the example has neither; the words are arbitrary.
-    embeddings = model[0].model.get_input_embeddings()(torch.arange(3 * 17).reshape(3, 17) + 5)
-    attention_mask = torch.ones(embeddings.shape[:2], dtype=torch.int64)
-    attention_mask[1, 9:] = 0
     batch = torch.export.Dim("batch", min=1, max=1 << 16)
     length = torch.export.Dim("length", min=1, max=int(model.max_seq_length or 512))
     shapes = {name: {0: batch, 1: length} for name in ("embeddings", "attention_mask")}
@@ -182,10 +178,14 @@ def _convert(model: Any) -> Any:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # deprecations between torch and openvino, not ours to mend
             model[0].model.config.output_hidden_states = True
+            # Sizes of 0 and 1 are special to torch.export, so the example has neither; the words are arbitrary.
+            embeddings = model.cpu()[0].model.get_input_embeddings()(torch.arange(3 * 17).reshape(3, 17) + 5)
+            attention_mask = torch.ones(embeddings.shape[:2], dtype=torch.int64)
+            attention_mask[1, 9:] = 0
             for logger in torch_loggers:
                 logger.setLevel(logging.ERROR)
             exported = torch.export.export(
-                OneGraph(model.cpu()).eval(), (embeddings, attention_mask), dynamic_shapes=shapes, strict=False
+                OneGraph(model).eval(), (embeddings, attention_mask), dynamic_shapes=shapes, strict=False
             )
             return openvino.convert_model(exported)
     except Exception as error:  # whatever a model does that cannot be expressed

@@ -134,6 +134,11 @@ class Lexicon:
                 found[self._country_terms[entry.country]] = None
         return list(found)
 
+    @cached_property
+    def all_country_terms(self) -> frozenset[str]:
+        """The entity terms of all countries."""
+        return frozenset(self._country_terms.values())
+
     def country_terms(self, countries: Iterable[str]) -> list[str]:
         """The entity terms of the countries with these ISO codes, of those that the lexicon knows."""
         return [self._country_terms[code] for code in countries if code in self._country_terms]

@@ -14,10 +14,10 @@ from retrieval.store import QuestionRow
 from retrieval.vectors import to_unit_rows
 
 # Sentences whose questions are looked at one by one: those whose mean question is nearest. Of 1,000 dev questions, the
-# sentence with the nearest question is among them for all, the nearest ten in 0.987; the others are a tenth of the reading.
+# sentence with the nearest question is among them for all, the nearest ten in 0.987; means included, a sixth is read.
 N_NEAR = 300
-# Sentences of which the nearest question is told.
-N_TOLD = 60
+# Sentences of which the nearest question is told, and whose passages are looked at.
+N_ASKED = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Asked:
         sentence_rows: (n,) their rows in the index.
         means: (n,) float32, cosine of the query with the mean of the questions of each.
         nearness: (n,) float32, that of the nearest question, less what its language adds; for sentences beyond `N_NEAR`
-            that of the mean.
-        nearest: the nearest question and its cosine for the `N_TOLD` nearest sentences, by row in the index.
+            that of the mean, which is lower.
+        nearest: the nearest question and its cosine for the `N_ASKED` nearest sentences, by row in the index.
     """
 
     sentence_rows: NDArray[np.int64]
@@ -43,7 +43,6 @@ class KnownQuestionIndex:
 
     def __init__(self, questions: Sequence[QuestionRow], vectors: VectorIndex) -> None:
         """Of one question at least."""
-        self._questions = questions
         self._vectors = vectors
         of_sentence = np.array([question.sentence_row for question in questions], dtype=np.int64)
         self._sentence_rows, self._starts = np.unique(of_sentence, return_index=True)
@@ -72,7 +71,7 @@ class KnownQuestionIndex:
         nearness = means.copy()
         nearness[near] = best
         nearest: dict[int, tuple[int, float]] = {}
-        for i in np.argpartition(-best, min(N_TOLD, len(best) - 1))[:N_TOLD]:
+        for i in np.argpartition(-best, min(N_ASKED, len(best) - 1))[:N_ASKED]:
             chosen = starts[i] + int(found[starts[i] : ends[i]].argmax())
             nearest[int(self._sentence_rows[near[i]])] = int(rows[chosen]), float(cosines[chosen])
         return Asked(self._sentence_rows, means, nearness, nearest)

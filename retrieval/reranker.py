@@ -99,7 +99,8 @@ class Reranker:
     def scores(self, tokens: Array, keys: Sequence[Keys]) -> Array:
         """(s,) for the tokens (n, width) of a question and the keys of s sentences: the log odds that each answers.
 
-        The odds are those among sentences much like the right one, not those of any question to be answered.
+        The odds are those among sentences much like the right one, not those of any question to be answered. All but
+        the `N_CLOSE` that have most in common with the question get at most the lowest score of those.
         """
         if not keys or not len(tokens):
             return np.zeros(len(keys), dtype=np.float32)

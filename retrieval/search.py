@@ -24,7 +24,7 @@ from retrieval.fusion import (
 )
 from retrieval.language import detect_language
 from retrieval.lexicon import Lexicon, is_place_term
-from retrieval.question_index import Asked, KnownQuestionIndex
+from retrieval.question_index import N_ASKED, Asked, KnownQuestionIndex
 from retrieval.reranker import LOG_ODDS_RANGE
 from retrieval.store import Index
 from retrieval.types import Hit, Likeness, Query, ScoredSentence
@@ -33,8 +33,6 @@ from retrieval.vectors import to_unit_rows
 _NUMBER = re.compile(r"[0-9]{3,}")
 # Passages whose sentences are looked at; beyond, a passage never came first on the development sets.
 N_CANDIDATES = 150
-# Sentences with the nearest known questions, whose passages are looked at too.
-N_ASKED = 60
 # Passages whose sentences are read token by token, and what the log odds of their best one are worth against standard
 # deviations of the cosine. Chosen on the public development sets.
 N_RERANKED = 20
@@ -142,6 +140,14 @@ class Searcher:
     @cached_property
     def _row_of(self) -> dict[str, int]:
         return {passage_id: row for row, passage_id in enumerate(self._passage_ids)}
+
+    @cached_property
+    def _n_countries(self) -> NDArray[np.int64]:
+        """How many countries each sentence names."""
+        table = self.index.sentence_terms
+        named = [table.holding(term) for term in table.terms if term in self._lexicon.all_country_terms]
+        found: NDArray[np.int64] = np.sum([np.zeros(table.n_rows, dtype=np.int64), *named], axis=0)
+        return found
 
     def query(self, text: str, *, language: str | None = None, focus: str | None = None) -> Query:
         """`text` made ready; its language is detected where none is given.
@@ -263,6 +269,8 @@ class Searcher:
         held = {name: self.index.sentence_terms.holding(name) for name in names}
         places = [held[name] for name in names if is_place_term(name)]
         elsewhere = self._places_named & ~_any_of(places) if places else np.zeros(len(self._places_named), dtype=bool)
+        countries = [name for name in names if name in self._lexicon.all_country_terms]
+        others = self._n_countries > np.sum([np.zeros_like(self._n_countries), *(held[c] for c in countries)], axis=0)
         scored = []
         for hit in hits:
             passage_row = self._row_of[hit.passage.passage_id]
@@ -271,6 +279,12 @@ class Searcher:
                 text = hit.article.text[sentence.start : sentence.end]
                 question_row, asked_cosine = nearest.get(row, (-1, 0.0))
                 asked_words = self._words_of(question_row) if question_row >= 0 else None
+                missing = [
+                    name
+                    for name in names
+                    if not (held[name][row] or headed[name][passage_row])
+                    and (asked_words is None or name not in asked_words.names)
+                ]
                 scored.append(
                     ScoredSentence(
                         hit=hit,
@@ -281,11 +295,8 @@ class Searcher:
                         said_score=float(signals.said[row]),
                         overlap=float(signals.overlaps[row]),
                         context_overlap=float(contexts[passage_row]),
-                        n_names_missing=sum(
-                            not (held[name][row] or headed[name][passage_row])
-                            and (asked_words is None or name not in asked_words.names)
-                            for name in names
-                        ),
+                        n_names_missing=len(missing),
+                        is_abroad=bool(others[row]) and any(name in countries for name in missing),
                         asked=None if asked_words is None else self._likeness(question_row, words, asked_words, whole),
                         asked_score=0.0 if signals.asked is None else float(signals.asked_scores[row]),
                         asked_cosine=asked_cosine,

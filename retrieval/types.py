@@ -169,7 +169,8 @@ class ScoredSentence:
     there is none), `asked_cosine` how near the two are, `asked_score` the same as a standard score. `overlap` is the
     weighed share of the query's terms that it holds (0..1), `context_overlap` the same for its passage with title and
     heading. `n_names_missing` counts the places and numbers of the query that stand neither in the sentence nor in its
-    title, heading or known question; `is_elsewhere` says that it names a place, and none of those that the query names.
+    title, heading or known question; `is_elsewhere` says that it names a place, and none of those that the query names;
+    `is_abroad` that it names a country that the query does not, and that one which the query names stands in none of those.
     `reranked` is how well it answers, read token by token (`retrieval.reranker`): log odds, or None where it was not.
     """
 
@@ -181,6 +182,7 @@ class ScoredSentence:
     context_overlap: float
     n_names_missing: int = 0
     is_elsewhere: bool = False
+    is_abroad: bool = False
     said_score: float = 0.0
     asked: Likeness | None = None
     asked_score: float = 0.0

@@ -180,3 +180,11 @@ def test_a_sentence_about_another_place_is_not_added() -> None:
     one, other = found("a", ("在泰国打191。", 0.9)), found("b", ("柬埔寨的电话是117。", 0.88), rank=2)
     assert len(chosen(one, other)) == 2
     assert chosen(one, [replace(s, is_elsewhere=True) for s in other]) == ["在泰国打191。"]
+
+
+def test_a_number_of_another_country_is_never_told() -> None:
+    one, other = found("a", ("在泰国打191。", 0.9)), found("b", ("出国前先核实。", 0.5), rank=2)
+    abroad = [replace(s, is_abroad=True) for s in one]
+    assert chosen(abroad, other) == ["出国前先核实。"]
+    assert chosen([replace(s, text="泰国有热线。") for s in abroad], other)[0] == "泰国有热线。"
+    assert chosen(abroad) == []

@@ -49,7 +49,7 @@ def test_the_nearest_questions_are_those_of_all(
         assert cosine == pytest.approx(float(points[best] @ point), abs=1e-5)
         assert found.sentence_rows[found.nearness.argmax()] == SENTENCES[best]
         assert found.nearness.max() == pytest.approx(float(every[best]), abs=1e-5)
-        assert len(found.nearest) == min(n_near, question_index.N_TOLD)
+        assert len(found.nearest) == min(n_near, question_index.N_ASKED)
 
 
 def test_what_is_far_is_as_near_as_its_mean(points: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch) -> None:

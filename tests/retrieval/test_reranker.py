@@ -56,7 +56,7 @@ def tokens(chance: np.random.Generator, n: int) -> np.ndarray:
     return chance.normal(size=(n, WIDTH)).astype(np.float32)
 
 
-def test_a_score_does_not_depend_on_the_other_sentences(written: Path, chance: np.random.Generator) -> None:
+def test_the_score_of_one_of_few_does_not_depend_on_the_others(written: Path, chance: np.random.Generator) -> None:
     reranker = Reranker.load(written)
     keys = [reranker.keys(tokens(chance, n)) for n in (1, 7, 3, 200)]
     question = tokens(chance, 9)

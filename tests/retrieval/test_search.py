@@ -156,3 +156,27 @@ def test_sentences_of_hits_come_in_reading_order_with_their_own_evidence(searche
     assert scored[0].cosine == pytest.approx(float(vector @ query.vector), abs=1e-5)
     for one in scored:
         assert one.hit.article.text[one.sentence.start : one.sentence.end] == one.text
+
+
+@pytest.mark.parametrize(
+    ("question", "abroad"),
+    [
+        ("中国驻老挝大使馆电话", [False, True, False]),  # Laos stands nowhere, and the second is about Cambodia
+        ("中国驻柬埔寨大使馆电话", [False, False, False]),
+        ("泰国大使馆在柬埔寨的电话", [True, True, False]),
+        ("大使馆电话", [False, False, False]),
+    ],
+)
+def test_a_sentence_is_about_another_country(
+    own_article: Callable[..., bytes], question: str, abroad: list[bool]
+) -> None:
+    body = "## 电话\n中国的热线可从境外拨打。[^one]中国驻柬埔寨使馆有电话。[^one]不收费用。[^one]"
+    codes = (("china", "CN", "中国"), ("cambodia", "KH", "柬埔寨"), ("laos", "LA", "老挝"), ("thailand", "TH", "泰国"))
+    lexicon = Lexicon(
+        Entry(key, "places", "country", {"zh-Hans": (name,)}, (), {}, code, is_high_risk=False)
+        for key, code, name in codes
+    )
+    index = build_index([read_article(own_article(body=body))], EMBEDDER, lexicon)
+    searcher = Searcher(index, EMBEDDER, lexicon)
+    _, sentences = searcher.find(searcher.query(question), 1)
+    assert [s.is_abroad for s in sentences] == abroad
