@@ -55,8 +55,3 @@ def holds_kind(sentence: str, kind: Kind, question: str = "") -> bool:
     pattern = {"phone": _HAS_PHONE, "count": _HAS_NUMBER, "date": _HAS_DATE}[kind]
     given = set(re.findall(r"\d+", question))
     return any(re.sub(r"\D", "", match[0]) not in given for match in pattern.finditer(sentence))
-
-
-def holds_phone(sentence: str) -> bool:
-    """Whether `sentence` holds a phone number."""
-    return _HAS_PHONE.search(sentence) is not None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from bot.asked import Kind, asked_kinds, holds_kind, holds_phone
+from bot.asked import Kind, asked_kinds, holds_kind
 from retrieval import LOG_ODDS_RANGE, Hit, Query, ScoredSentence, load_yaml
 
 # Passages whose sentences are weighed for each question.
@@ -74,7 +74,7 @@ def choose(query: Query, hits: Sequence[Hit], sentences: Sequence[ScoredSentence
     something. Sentences that lack a place or number of the question which the first has are not added. One that tells a
     phone number of another country than the question's is never chosen.
     """
-    sentences = [s for s in sentences if not (s.is_abroad and holds_phone(s.text))]
+    sentences = [s for s in sentences if not (s.is_abroad and holds_kind(s.text, "phone"))]
     model = weights(reranked=bool(sentences) and sentences[0].reranked is not None)
     if not hits or not sentences:
         return Evidence((), 0.0, model.threshold)

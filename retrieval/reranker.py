@@ -115,7 +115,7 @@ class Reranker:
         nearest = np.maximum.reduceat(likeness, starts, axis=1)
         scores: Array = scale * (shares @ nearest) + added
         close = np.argsort(-scores, kind="stable")[:N_CLOSE]
-        found = self._found(likeness, starts, [keys[row] for row in close], close)
+        found = self._found(likeness, starts[close], [keys[row] for row in close])
         details = found @ self.of_found.T + (found * asked) @ self.of_both.T + (asked @ self.of_asked.T + self.of_bias)
         details += nearest.T[close, :, None] * self.of_nearest
         np.maximum(details, 0, out=details)
@@ -128,12 +128,10 @@ class Reranker:
         scores[far] = np.minimum(scores[far], scores[close].min())
         return scores
 
-    def _found(
-        self, likeness: Array, starts: NDArray[np.int64], keys: Sequence[Keys], close: NDArray[np.int64]
-    ) -> Array:
-        """(k, n, d): what each token of the question finds in the k sentences `close`, whose keys are `keys`."""
+    def _found(self, likeness: Array, starts: NDArray[np.int64], keys: Sequence[Keys]) -> Array:
+        """(k, n, d): what each token of the question finds in k sentences, whose keys begin at `starts` of `likeness`."""
         found = np.empty((len(keys), len(likeness), len(self.ask)), dtype=np.float32)
-        for row, start, said in zip(found, starts[close].tolist(), keys, strict=True):
+        for row, start, said in zip(found, starts.tolist(), keys, strict=True):
             # No likeness is above 1, and none so far below that its power would vanish.
             looks = np.exp(self.scales[1] * (likeness[:, start : start + len(said)] - 1))
             row[:] = looks @ said.astype(np.float32) / (np.float32(KEY_SCALE) * looks.sum(axis=1, keepdims=True))

@@ -145,7 +145,7 @@ class Searcher:
     def _n_countries(self) -> NDArray[np.int64]:
         """How many countries each sentence names."""
         table = self.index.sentence_terms
-        named = [table.holding(term) for term in table.terms if term in self._lexicon.all_country_terms]
+        named = map(table.holding, self._lexicon.all_country_terms)
         found: NDArray[np.int64] = np.sum([np.zeros(table.n_rows, dtype=np.int64), *named], axis=0)
         return found
 
@@ -270,7 +270,6 @@ class Searcher:
         places = [held[name] for name in names if is_place_term(name)]
         elsewhere = self._places_named & ~_any_of(places) if places else np.zeros(len(self._places_named), dtype=bool)
         countries = [name for name in names if name in self._lexicon.all_country_terms]
-        others = self._n_countries > np.sum([np.zeros_like(self._n_countries), *(held[c] for c in countries)], axis=0)
         scored = []
         for hit in hits:
             passage_row = self._row_of[hit.passage.passage_id]
@@ -296,7 +295,8 @@ class Searcher:
                         overlap=float(signals.overlaps[row]),
                         context_overlap=float(contexts[passage_row]),
                         n_names_missing=len(missing),
-                        is_abroad=bool(others[row]) and any(name in countries for name in missing),
+                        is_abroad=any(name in missing for name in countries)
+                        and sum(int(held[name][row]) for name in countries) < int(self._n_countries[row]),
                         asked=None if asked_words is None else self._likeness(question_row, words, asked_words, whole),
                         asked_score=0.0 if signals.asked is None else float(signals.asked_scores[row]),
                         asked_cosine=asked_cosine,
