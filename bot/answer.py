@@ -81,7 +81,9 @@ class Answerer:
     def _quoted(self, answer: Answer, question: Question, conversation: Conversation, assessment: Assessment) -> Answer:
         view = self._view()
         query = conversations.search_query(view.searcher, question, conversation, is_follow_up=assessment.is_follow_up)
-        evidence = choose(query, *view.searcher.find(query, N_CANDIDATES, without=view.withdrawn))
+        evidence = choose(
+            query, *view.searcher.find(query, N_CANDIDATES, without=view.withdrawn), view.searcher.verified
+        )
         quotes = compose_quotes(evidence.sentences) if evidence.is_enough else None
         if quotes is None or not quotes.sentences:
             suggestions = () if assessment.is_emergency else self._suggestions.near(view, query)

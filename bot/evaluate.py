@@ -37,7 +37,10 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the bot made of one covered question. `first_passage` is the id of the passage cited first, if any."""
+    """What the bot made of one covered question.
+
+    `first_passage` is the id of the passage cited first, if any; `is_heard` says that the triage did not decline it.
+    """
 
     question: JudgedQuestion
     run: Mapping[str, float]
@@ -49,6 +52,7 @@ class Outcome:
     n_sentences: int
     is_quoted: bool
     confidence: float
+    is_heard: bool
     is_answered: bool
 
 
@@ -102,7 +106,7 @@ def evaluate_sets(
     confidences = []
     answered = []
     for n, question in enumerate(refused, start=1):
-        evidence = choose(*find(searcher, triage, question))
+        evidence = choose(*find(searcher, triage, question), searcher.verified)
         confidences.append(evidence.confidence)
         answered.append(evidence.is_enough)
         if progress:
@@ -130,6 +134,7 @@ def page(report: Mapping[str, Mapping[str, float]], title: str) -> str:
         "cites_any",
         "contains",
         "superfluous",
+        "heard",
         "answered",
     )
     lines = [title, f"{'':20}" + "".join(f"{name:>14}" for name in columns)]
@@ -147,11 +152,12 @@ def page(report: Mapping[str, Mapping[str, float]], title: str) -> str:
 
 def _outcome(searcher: Searcher, triage: Triage, judged: JudgedQuestion) -> Outcome:
     query, hits, sentences = find(searcher, triage, judged)
-    evidence = choose(query, hits, sentences)
+    evidence = choose(query, hits, sentences, searcher.verified)
     quotes = compose_quotes(evidence.sentences)
     by_number = {citation.n: citation for citation in quotes.citations}
     shown = " ".join(sentence.text for sentence in quotes.sentences)
     right = [is_right(sentence, judged) for sentence in evidence.sentences]
+    is_heard = not triage.assess(Question(judged.question, judged.language), Conversation("")).is_declined
     return Outcome(
         question=judged,
         run={hit.passage.passage_id: float(N_CANDIDATES - hit.rank) for hit in hits},
@@ -163,7 +169,8 @@ def _outcome(searcher: Searcher, triage: Triage, judged: JudgedQuestion) -> Outc
         n_sentences=len(right),
         is_quoted=all(s.text in by_number[n].quote for s in quotes.sentences for n in s.citations),
         confidence=evidence.confidence,
-        is_answered=evidence.is_enough,
+        is_heard=is_heard,
+        is_answered=is_heard and evidence.is_enough,
     )
 
 
@@ -192,6 +199,7 @@ def _measures(outcomes: Sequence[Outcome], qrels: Mapping[str, Mapping[str, int]
         "superfluous": _mean([o.superfluous for o in outcomes]),
         "sentences": _mean([o.n_sentences for o in outcomes]),
         "quoted": _mean([o.is_quoted for o in outcomes]),
+        "heard": _mean([o.is_heard for o in outcomes]),
         "answered": _mean([o.is_answered for o in outcomes]),
     }
 

@@ -1,14 +1,15 @@
 """Decides which sentences answer, and whether the evidence is enough to answer at all.
 
-Two small linear models: one orders the sentences, one gives the chance that the best of them answers. evidence.yaml has
-both twice: for sentences that were read token by token, and for a model that tells no tokens. `python -m
+Small linear models: one orders the sentences, one gives the chance that the best of them answers; where that leaves doubt,
+the best one is read once more, and a third model gives the chance with what that says. evidence.yaml has them twice: for
+sentences that were read token by token, and for a model that tells no tokens, without the third. `python -m
 bot.train_evidence` makes the file from the development questions.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -32,7 +33,13 @@ WEIGHTS_PATH = Path(__file__).parent / "evidence.yaml"
 MIN_RERANKED_NEXT = -2.0
 # Log odds of the reranker in units of this: the weights are then of the same size as the others.
 RERANKED_UNIT = 3.0
+# Chances between these leave doubt. On dev the others are told as well without a second look.
+DOUBTFUL = (0.15, 0.85)
 KINDS: tuple[Kind, ...] = ("phone", "count", "date")
+
+
+Verify = Callable[[Query, ScoredSentence], float | None]
+"""Reads a question and a sentence once more: the log odds that it answers, or None where nothing can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +58,12 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Both models. `threshold` is the least confidence with which the bot answers; `margin` the most by which a
-    further sentence may stand behind the best."""
+    """The models; `verified` gives the chance after a second look. `threshold` is the least confidence with which the bot
+    answers; `margin` the most by which a further sentence may stand behind the best."""
 
     order: Mapping[str, float]
     confidence: Mapping[str, float]
+    verified: Mapping[str, float]
     threshold: float
     margin: float
 
@@ -64,17 +72,25 @@ class Weights:
 def weights(*, reranked: bool) -> Weights:
     """The models in evidence.yaml for sentences that were read token by token, or for those that were not."""
     loaded = load_yaml(WEIGHTS_PATH.read_text("utf-8"))["reranked" if reranked else "plain"]
-    return Weights(loaded["order"], loaded["confidence"], float(loaded["threshold"]), float(loaded["margin"]))
+    models = (loaded["order"], loaded["confidence"], loaded["verified"])
+    return Weights(*models, float(loaded["threshold"]), float(loaded["margin"]))
 
 
-def choose(query: Query, hits: Sequence[Hit], sentences: Sequence[ScoredSentence]) -> Evidence:
+def quotable(sentences: Sequence[ScoredSentence]) -> list[ScoredSentence]:
+    """Those that may be chosen: none that tells a phone number of another country than the question's."""
+    return [s for s in sentences if not (s.is_abroad and holds_kind(s.text, "phone"))]
+
+
+def choose(
+    query: Query, hits: Sequence[Hit], sentences: Sequence[ScoredSentence], verify: Verify | None = None
+) -> Evidence:
     """One to four sentences out of `sentences` (those of `hits`) that answer `query`.
 
     The first is the one that answers best; the others stand near it in value, come in reading order and add
-    something. Sentences that lack a place or number of the question which the first has are not added. One that tells a
-    phone number of another country than the question's is never chosen.
+    something. Sentences that lack a place or number of the question which the first has are not added. `verify` reads the
+    first one once more where the chance leaves doubt.
     """
-    sentences = [s for s in sentences if not (s.is_abroad and holds_kind(s.text, "phone"))]
+    sentences = quotable(sentences)
     model = weights(reranked=bool(sentences) and sentences[0].reranked is not None)
     if not hits or not sentences:
         return Evidence((), 0.0, model.threshold)
@@ -92,7 +108,12 @@ def choose(query: Query, hits: Sequence[Hit], sentences: Sequence[ScoredSentence
             chosen.append(candidate)
     if len(chosen) == 1:
         chosen += _next_in_passage(best, sentences)
-    confidence = logistic(confidence_features(query, hits, ranked), model.confidence)
+    features = confidence_features(query, hits, ranked)
+    confidence = logistic(features, model.confidence)
+    if verify is not None and is_doubtful(confidence):
+        verified = verify(query, best)
+        if verified is not None:
+            confidence = logistic(with_verified(features, verified), model.verified)
     return Evidence(tuple(_in_reading_order(chosen)), confidence, model.threshold)
 
 
@@ -191,6 +212,16 @@ def _reranked_features(ranked: Sequence[tuple[float, ScoredSentence]]) -> dict[s
         return {}
     bounded = {"reranked": scores[0], "best_reranked": max(scores)}
     return {name: max(-LOG_ODDS_RANGE, min(score, LOG_ODDS_RANGE)) / RERANKED_UNIT for name, score in bounded.items()}
+
+
+def is_doubtful(chance: float) -> bool:
+    """Whether a second look is taken."""
+    return DOUBTFUL[0] < chance < DOUBTFUL[1]
+
+
+def with_verified(features: Mapping[str, float], log_odds: float) -> dict[str, float]:
+    """The features of the confidence with what the second look says."""
+    return {**features, "verified": max(-LOG_ODDS_RANGE, min(log_odds, LOG_ODDS_RANGE)) / RERANKED_UNIT}
 
 
 def _linear(features: Mapping[str, float], model: Mapping[str, float]) -> float:

@@ -52,7 +52,8 @@ class Suggestions:
         if row not in answers:
             known = view.searcher.index.questions[row]
             query = view.searcher.query(known.text, language=known.language)
-            is_enough = choose(query, *view.searcher.find(query, N_CANDIDATES, without=view.withdrawn)).is_enough
+            found = view.searcher.find(query, N_CANDIDATES, without=view.withdrawn)
+            is_enough = choose(query, *found, view.searcher.verified).is_enough
             question = Question(known.text, known.language)
             if is_enough:
                 assessment = self._triage.assess(question, Conversation(""))

@@ -1,8 +1,8 @@
 """`python -m bot.train_evidence DATA_FOLDER`: fits evidence.yaml on the development questions alone.
 
 Order: a softmax over the sentences of the candidate passages, those that rest on a judged fact being right.
-Confidence: a logistic regression over covered questions (right or wrong first sentence) and uncovered ones, with the
-threshold at which `ANSWERED_SHARE` of the covered questions are answered.
+Confidence: a logistic regression over covered questions (right or wrong first sentence) and uncovered ones, and a second
+one with what the verifier says, with the threshold at which `ANSWERED_SHARE` of the covered questions are answered.
 Both are fitted twice: for sentences read token by token, and for a model that tells no tokens.
 """
 
@@ -20,7 +20,17 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from bot.evaluate import find, is_right, known_facts
-from bot.evidence import WEIGHTS_PATH, confidence_features, logistic, order_features, ranked_sentences
+from bot.evidence import (
+    WEIGHTS_PATH,
+    Verify,
+    confidence_features,
+    is_doubtful,
+    logistic,
+    order_features,
+    quotable,
+    ranked_sentences,
+    with_verified,
+)
 from bot.question_set import JudgedQuestion, read_questions
 from bot.triage import Triage
 from retrieval import Hit, Lexicon, Query, ScoredSentence, Searcher, load_embedder, load_index
@@ -95,24 +105,32 @@ class Fitted:
     chances: NDArray[np.float64]
 
 
-def fit(found: Sequence[Found]) -> Fitted:
-    """Both models for what was found, with the threshold."""
+def fit(found: Sequence[Found], verify: Verify) -> Fitted:
+    """The models for what was found, with the threshold."""
     order = fit_order([case for case in found if case[0].facts])
-    rows, right = [], []
+    rows, right, verified = [], [], []
     for judged, query, hits, sentences in found:
         ranked = ranked_sentences(query, hits, sentences, order)
         rows.append(confidence_features(query, hits, ranked))
         right.append(is_right(ranked[0][1], judged))
+        log_odds = verify(query, ranked[0][1])
+        if log_odds is not None:
+            verified.append(with_verified(rows[-1], log_odds))
     confidence = fit_confidence(rows, right)
-    chances = np.array([logistic(row, confidence) for row in rows])
+    chances = [logistic(row, confidence) for row in rows]
+    second: dict[str, float] = {}
+    if len(verified) == len(rows):
+        second = fit_confidence(verified, right)
+        again = (logistic(row, second) for row in verified)
+        chances = [new if is_doubtful(chance) else chance for chance, new in zip(chances, again, strict=True)]
     is_covered = np.array([bool(judged.facts) for judged, *_ in found])
-    threshold = round(float(np.quantile(chances[is_covered], 1 - ANSWERED_SHARE)), 3)
-    model = {"order": order, "confidence": confidence, "threshold": threshold, "margin": MARGIN}
-    return Fitted(model, is_covered, np.array(right), chances)
+    threshold = round(float(np.quantile(np.array(chances)[is_covered], 1 - ANSWERED_SHARE)), 3)
+    model = {"order": order, "confidence": confidence, "verified": second, "threshold": threshold, "margin": MARGIN}
+    return Fitted(model, is_covered, np.array(right), np.array(chances))
 
 
 def main(data: Path) -> None:
-    """Fits both models, with and without the reranker, and writes evidence.yaml."""
+    """Fits the models, with and without the reranker, and writes evidence.yaml."""
     embedder = load_embedder(None, data)
     if embedder.reranker is None:
         raise SystemExit("the model gives no tokens; fit with the default model (leave GUITU_MODEL empty)")
@@ -129,7 +147,10 @@ def main(data: Path) -> None:
     print(f"{len(covered)} covered, {len(uncovered)} uncovered questions")
     models = {}
     for name, searcher in searchers.items():
-        fitted = fit([(judged, *find(searcher, triage, judged)) for judged in [*covered, *uncovered]])
+        cases = [(judged, *find(searcher, triage, judged)) for judged in [*covered, *uncovered]]
+        fitted = fit(
+            [(judged, query, hits, quotable(of_hits)) for judged, query, hits, of_hits in cases], searcher.verified
+        )
         models[name] = fitted.model
         is_covered = fitted.is_covered
         print(f"{name}: first sentence right: {fitted.is_right[is_covered].mean():.3f}")

@@ -263,6 +263,16 @@ def _paired_loss(
     return total
 
 
+def read_sentences(own: OwnSentences, embedder: OpenVinoEmbedder) -> Sentences:
+    """Our own sentences as the model reads them."""
+    logger.info("reading %d sentences", len(own.texts))
+    vectors = np.empty((len(own.texts), embedder.dim), np.float32)
+    tokens: dict[int, torch.Tensor] = {}
+    for n, vector, found in embedder.passage_tokens(own.texts):
+        vectors[n], tokens[n] = vector, _half(found)
+    return Sentences([tokens[n] for n in range(len(own.texts))], vectors, own.article_of, own.sources)
+
+
 def lessons(folder: Path, sentences: Sentences, embedder: OpenVinoEmbedder) -> list[Lesson]:
     """The paired questions, each beside the sentences that are nearest to it."""
     facts = [fact_keys(sources) for sources in sentences.sources]
@@ -292,12 +302,7 @@ def main(data: Path) -> None:
     if not isinstance(embedder, OpenVinoEmbedder):
         raise SystemExit(f"the model gives no tokens ({embedder.backend_reason})")
     own = OwnSentences.read(data)
-    logger.info("reading %d sentences", len(own.texts))
-    vectors = np.empty((len(own.texts), embedder.dim), np.float32)
-    tokens: dict[int, torch.Tensor] = {}
-    for n, vector, found in embedder.passage_tokens(own.texts):
-        vectors[n], tokens[n] = vector, _half(found)
-    sentences = Sentences([tokens[n] for n in range(len(own.texts))], vectors, own.article_of, own.sources)
+    sentences = read_sentences(own, embedder)
     known = own.questions
     read = readings(embedder.read_query, [question.text for question in known])
     questions = [_half(asked[-MAX_QUESTION_TOKENS:]) for _, asked in read]

@@ -30,6 +30,7 @@ from retrieval.question_space import SPACE_FILE, QuestionSpace, features_of
 from retrieval.reranker import RERANKER_FILE, Keys, Reranker
 from retrieval.types import Reading
 from retrieval.vectors import to_unit_rows
+from retrieval.verifier import VERIFIER_FILE, Changes, UpperLayers, Verifier
 
 Embeddings = NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -39,7 +40,7 @@ MAX_CHARS_PER_TOKEN = 16
 """Text beyond `max_tokens` times this is cut before it is tokenised: the longest piece of XLM-R has 16
 characters, so that the model would not see the rest anyway, while tokenising a megabyte takes a second."""
 
-EXPORT_FORMAT = 3
+EXPORT_FORMAT = 4
 EXPORT_METADATA = "export.json"
 EMBEDDINGS_FILE = "embeddings.npy"
 
@@ -104,6 +105,10 @@ class Embedder(Protocol):
     @property
     def reranker(self) -> Reranker | None:
         """What reads a question's tokens beside those of sentences; None where the model tells no tokens."""
+
+    @property
+    def verifier(self) -> Verifier | None:
+        """What reads a question and a sentence once more; None where nothing was learned for the model."""
 
     def read_sentences(
         self, texts: Sequence[str], *, progress: Progress | None = None
@@ -238,7 +243,8 @@ class OpenVinoEmbedder:
         """Load the graph and the tokenizer (about a second).
 
         Args:
-            folder: has ``export.json``, ``model.xml``, ``model.bin``, ``embeddings.npy`` and ``tokenizer.json``.
+            folder: has ``export.json``, ``model.xml``, ``model.bin``, ``embeddings.npy``, ``tokenizer.json`` and, where the
+                verifier can read with the model, ``upper-layers.npz``.
             backend_reason: told to whoever asks.
             n_streams: inferences that may run at once; by default one per two cores, which keeps a single
                 question quick (4.5 ms against 6.3 ms with one per core) at some cost in questions a second.
@@ -249,6 +255,7 @@ class OpenVinoEmbedder:
         import openvino
         from tokenizers import Tokenizer
 
+        self.folder = folder
         self.info = ExportInfo.read(folder)
         self.backend_reason = backend_reason
         n_streams = n_streams or max(1, available_cores() // 2)
@@ -286,6 +293,11 @@ class OpenVinoEmbedder:
         probe = self.read_query(PROBE_TEXT)
         self._space = space if space is not None and space.fits(probe) else None
         self.reranker: Reranker | None = reranker if reranker is not None and reranker.fits(probe) else None
+        self.verifier: Verifier | None = None
+        changes = Changes.load() if VERIFIER_FILE.is_file() else None
+        layers = UpperLayers.load(folder)
+        if layers is not None and changes is not None and changes.fits(probe):
+            self.verifier = Verifier(layers, changes, core, settings)
 
     @property
     def name(self) -> str:
@@ -436,6 +448,7 @@ class SentenceTransformerEmbedder:
     backend = "sentence-transformers"
     question_space = ""
     reranker = None
+    verifier = None
 
     def __init__(self, path_or_name: Path | str, *, name: str | None = None, backend_reason: str = "asked for") -> None:
         """Load a model, from a folder or from the hub (`locate_model`).
@@ -508,6 +521,7 @@ class HashEmbedder:
     backend = "hash"
     question_space = ""
     reranker = None
+    verifier = None
     backend_reason = "made for tests; needs no model"
 
     def __init__(self, dim: int = 256) -> None:

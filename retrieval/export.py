@@ -26,6 +26,7 @@ from retrieval.encoders import (
 )
 from retrieval.errors import EmbedderError
 from retrieval.folders import unfinished_folder
+from retrieval.verifier import UpperLayers
 
 TOKENS_AT = 2 / 3
 """How far up the layers the token states are taken. Chosen on the dev sets of the triage."""
@@ -66,7 +67,7 @@ def export_model(
     The graph takes ``embeddings`` (n, length, width) float32 and ``attention_mask`` (n, length) int64 and gives
     (n, dim) float32 of unit length, and (n, length, width) float32, the tokens after two thirds of the layers. The
     table of the embeddings of all words is a file of its own: most of the model, and of which a question needs a few
-    rows. All is written beside its place, compared with sentence-transformers there, and then renamed into place.
+    rows. The two layers above those tokens are kept besides, for `retrieval.verifier`, where the model is like BERT. All is written beside its place, compared with sentence-transformers there, and then renamed into place.
     Takes about half a minute and 2 GB of memory for the default model.
 
     Args:
@@ -130,6 +131,11 @@ def compare(export_folder: Path, model: Any) -> tuple[int, float]:
     return len(cosines), float(cosines.min())
 
 
+def tokens_layer(n_layers: int) -> int:
+    """After how many of the layers the token states are taken."""
+    return round(n_layers * TOKENS_AT)
+
+
 def is_current(export_folder: Path, model_folder: Path) -> bool:
     """Whether an export is there and was made from the model as it is now.
 
@@ -166,7 +172,7 @@ def _convert(model: Any) -> Any:
             for part in self.parts:
                 features = part(features)
             layers = features["all_layer_embeddings"]
-            tokens = layers[round((len(layers) - 1) * TOKENS_AT)]
+            tokens = layers[tokens_layer(len(layers) - 1)]
             return torch.nn.functional.normalize(features["sentence_embedding"], dim=1), tokens
 
     batch = torch.export.Dim("batch", min=1, max=1 << 16)
@@ -204,6 +210,10 @@ def _write(folder: Path, graph: Any, model: Any, tokenizer: Any, model_folder: P
     openvino.save_model(graph, str(folder / "model.xml"), compress_to_fp16=True)
     table = model[0].model.get_input_embeddings().weight.detach().numpy()
     np.save(folder / EMBEDDINGS_FILE, table.astype(np.float16))
+    transformer = model[0].model
+    upper = UpperLayers.of_model(transformer, tokens_layer(int(transformer.config.num_hidden_layers)))
+    if upper is not None:
+        upper.save(folder)
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     prompts: dict[str, str] = model.prompts
     default = prompts.get(model.default_prompt_name or "", "")

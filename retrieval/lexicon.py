@@ -107,14 +107,35 @@ class Lexicon:
                 yield match[0]
             position = match.end() if match else position + 1
 
+    @cached_property
+    def _country_within(self) -> dict[str, Entry]:
+        """The country of an institution, by such names of that as hold its name: «日本大使馆» names Japan too."""
+        countries = {e.country: e for e in self.entries if e.group == "places" and e.kind == "country"}
+        names_of: dict[str | None, list[str]] = {}
+        for name, entries in self._by_name.items():
+            for country in {e.country for e in entries if e is countries.get(e.country)}:
+                names_of.setdefault(country, []).append(name)
+        return {
+            name: countries[entry.country]
+            for name, entries in self._by_name.items()
+            for entry in entries
+            if entry.group == "institutions" and any(inner in name for inner in names_of.get(entry.country, ()))
+        }
+
     def find(self, text: str) -> list[Entry]:
-        """Entries named in `text`, in order, each once. Of names within one another the longest counts."""
+        """Entries named in `text`, in order, each once.
+
+        Of names within one another the longest counts, but for the country within the name of an institution.
+        """
         folded = _folded(text)
         found: dict[str, Entry] = {}
         for form in dict.fromkeys((folded, without_marks(folded))):
             for name in self._names_in(form):
                 for entry in self._by_name[name]:
                     found.setdefault(f"{entry.group}:{entry.entry_id}", entry)
+                if name in self._country_within:
+                    country = self._country_within[name]
+                    found.setdefault(f"{country.group}:{country.entry_id}", country)
         return list(found.values())
 
     @cached_property

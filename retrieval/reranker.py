@@ -128,6 +128,14 @@ class Reranker:
         scores[far] = np.minimum(scores[far], scores[close].min())
         return scores
 
+    def findings(self, tokens: Array, keys: Keys) -> Array:
+        """(m, 3d + 1), for each of the last m tokens of a question (n, width): its key, what it found in a sentence with
+        `keys`, the product of both, and how near the nearest token is."""
+        asked = to_unit_rows(tokens[-MAX_QUESTION_TOKENS:] @ self.ask.T + self.ask_bias)
+        likeness = asked @ (keys.astype(np.float32) / np.float32(KEY_SCALE)).T
+        found = self._found(likeness, np.zeros(1, np.int64), [keys])[0]
+        return np.concatenate([asked, found, asked * found, likeness.max(axis=1, keepdims=True)], axis=1)
+
     def _found(self, likeness: Array, starts: NDArray[np.int64], keys: Sequence[Keys]) -> Array:
         """(k, n, d): what each token of the question finds in k sentences, whose keys begin at `starts` of `likeness`."""
         found = np.empty((len(keys), len(likeness), len(self.ask)), dtype=np.float32)

@@ -313,6 +313,19 @@ class Searcher:
         rows = [row for passage_row in passage_rows for row in self._sentence_rows[passage_row]]
         return dict(zip(rows, reranker.scores(query.tokens, [keys.of(row) for row in rows]).tolist(), strict=True))
 
+    def verified(self, query: Query, sentence: ScoredSentence) -> float | None:
+        """The log odds that a sentence found for `query` answers it, read once more (`retrieval.verifier`); None where
+        nothing can tell: it was not read token by token, or nothing was learned for the model."""
+        verifier, reranker, keys = self._embedder.verifier, self._embedder.reranker, self.index.sentence_keys
+        if verifier is None or reranker is None or keys is None or query.tokens is None or sentence.reranked is None:
+            return None
+        rows = self._sentence_rows[self._row_of[sentence.hit.passage.passage_id]]
+        row = next(row for row in rows if self.index.sentences[row].sentence == sentence.sentence)
+        if not len(query.tokens) or not len(keys.of(row)):
+            return None
+        score = max(-LOG_ODDS_RANGE, min(sentence.reranked, LOG_ODDS_RANGE))
+        return verifier.log_odds(query.tokens, reranker.findings(query.tokens, keys.of(row)), score)
+
     def _signals(self, query: Query) -> _Signals:
         cosines = self.index.passage_vectors.cosines(query.vector)
         said_cosines = self.index.sentence_vectors.cosines(query.vector)

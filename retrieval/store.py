@@ -46,7 +46,7 @@ from retrieval.reranker import Keys, KeyTable
 from retrieval.types import Article, Heading, KnownQuestion, Passage, Sentence, Source
 
 # Raise it whenever what is stored, or how text is cut or folded, changes meaning.
-FORMAT = 4
+FORMAT = 5
 Progress = Callable[[str, int, int], None]
 
 

@@ -72,7 +72,7 @@ class FakeTriage:
 
 @pytest.fixture(autouse=True)
 def _plain_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = Weights({"overlap": 10.0}, {"bias": -4.0, "share": 8.0}, 0.5, 1.0)
+    plain = Weights({"overlap": 10.0}, {"bias": -4.0, "share": 8.0}, {}, 0.5, 1.0)
     monkeypatch.setattr(bot.evidence, "weights", lambda reranked: plain)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import bot.evidence
 from bot.evaluate import evaluate_sets, known_facts, page
 from bot.evidence import Weights
 from bot.triage import Triage
+from bot.types import Conversation, Question
 from retrieval import HashEmbedder, Index, Lexicon, Searcher
 
 TRIAGE = Triage(Lexicon())
@@ -45,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def searcher(tiny_index: Index, monkeypatch: pytest.MonkeyPatch) -> Searcher:
-    plain = Weights({"overlap": 10.0}, {"bias": -4.0, "share": 8.0}, 0.5, 0.1)
+    plain = Weights({"overlap": 10.0}, {"bias": -4.0, "share": 8.0}, {}, 0.5, 0.1)
     monkeypatch.setattr(bot.evidence, "weights", lambda reranked: plain)
     return Searcher(tiny_index, HashEmbedder(), Lexicon())
 
@@ -70,6 +72,14 @@ def test_measures_by_hand(searcher: Searcher, folder: Path) -> None:
     assert "contains" not in typo
     assert report["lang:en"]["answered"] == 0.5
     assert report["lang:en"]["contains"] == 0.0
+    assert everything["heard"] == 1.0
+
+
+def test_what_is_declined_is_not_answered(searcher: Searcher, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    declined = replace(TRIAGE.assess(Question("12308", "en"), Conversation("")), is_declined=True)
+    monkeypatch.setattr(Triage, "assess", lambda self, question, conversation: declined)
+    report = evaluate_sets(searcher, TRIAGE, folder, ["covered"], [])
+    assert (report["all"]["heard"], report["all"]["answered"]) == (0.0, 0.0)
 
 
 def test_abstention_by_hand(searcher: Searcher, folder: Path) -> None:

@@ -18,7 +18,7 @@ QUERY = Query("护照被扣", "zh-Hans", ("护照",), np.zeros(4, np.float32), n
 @pytest.fixture(autouse=True)
 def _plain_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """The order is the overlap (and what is asked for); the confidence is a logistic of it, even at 0.5."""
-    plain = Weights({"overlap": 10.0, "holds_phone": 3.0}, {"bias": -5.0, "share": 10.0}, 0.6, 4.0)
+    plain = Weights({"overlap": 10.0, "holds_phone": 3.0}, {"bias": -5.0, "share": 10.0}, {"verified": 3.0}, 0.6, 4.0)
     monkeypatch.setattr(bot.evidence, "weights", lambda reranked: plain)
 
 
@@ -117,7 +117,7 @@ def test_a_sentence_alone_is_followed_by_the_next_of_its_passage() -> None:
 
 
 def test_sentences_read_token_by_token_have_weights_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    models = {True: Weights({}, {}, 0.1, 1.0), False: Weights({}, {}, 0.2, 1.0)}
+    models = {True: Weights({}, {}, {}, 0.1, 1.0), False: Weights({}, {}, {}, 0.2, 1.0)}
     monkeypatch.setattr(bot.evidence, "weights", lambda reranked: models[reranked])
     (sentence,) = found("a", ("甲乙丙丁。", 0.9))
     for log_odds, threshold in ((None, 0.2), (0.0, 0.1)):
@@ -150,6 +150,24 @@ def test_the_threshold_decides() -> None:
     assert evidence.sentences  # what was nearest is still told
 
 
+@pytest.mark.parametrize("overlap", [0.3, 0.5, 0.7])
+def test_only_what_leaves_doubt_is_read_once_more(overlap: float) -> None:
+    """Chances are 0.12, 0.5 and 0.88; what the second look says stands in place of the one between."""
+    best, other = found("a", ("甲乙丙丁。", overlap), ("子丑寅卯。", 0.0))
+    asked: list[str] = []
+
+    def verify(query: Query, sentence: ScoredSentence) -> float:
+        asked.append(sentence.text)
+        return -6.0
+
+    hits = [best.hit]
+    first = choose(QUERY, hits, [best, other]).confidence
+    again = choose(QUERY, hits, [best, other], verify).confidence
+    assert asked == (["甲乙丙丁。"] if overlap == 0.5 else [])
+    assert math.isclose(again, 1 / (1 + math.exp(6)) if overlap == 0.5 else first)
+    assert choose(QUERY, hits, [best, other], lambda query, sentence: None).confidence == first
+
+
 def test_ties_go_by_passage_and_place() -> None:
     one, two = found("b", ("甲乙。", 0.5), ("丙丁。", 0.5)), found("a", ("子丑。", 0.5))
     hits = [one[0].hit, two[0].hit]
@@ -167,7 +185,9 @@ def test_the_weights_of_the_package_are_whole(reranked: float | None) -> None:
     hits = [sentences[0].hit]
     assert set(model.order) == set(bot.evidence.order_features(QUERY, hits, sentences)[0])
     ranked = [(1.0, sentences[0])]
-    assert set(model.confidence) == set(bot.evidence.confidence_features(QUERY, hits, ranked))
+    features = bot.evidence.confidence_features(QUERY, hits, ranked)
+    assert set(model.confidence) == set(features)
+    assert set(model.verified) == (set(bot.evidence.with_verified(features, 1.0)) if reranked else set())
 
 
 def test_what_follows_need_not_repeat_the_place_but_may_not_name_another() -> None:

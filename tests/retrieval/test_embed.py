@@ -28,7 +28,7 @@ from retrieval.embed import (
     SentenceTransformerEmbedder,
     load_embedder,
 )
-from retrieval.encoders import FairPool, batches_by_length, clean_text, model_digest
+from retrieval.encoders import EXPORT_FORMAT, FairPool, batches_by_length, clean_text, model_digest
 from retrieval.errors import EmbedderError
 from retrieval.vectors import to_unit_rows
 
@@ -469,7 +469,7 @@ class TestExport:
     def test_another_format_is_refused(self, tiny_export: Path) -> None:
         path = tiny_export / "export.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "format": 999}))
-        with pytest.raises(EmbedderError, match="format 999, not 3"):
+        with pytest.raises(EmbedderError, match=f"format 999, not {EXPORT_FORMAT}"):
             OpenVinoEmbedder(tiny_export)
 
 
