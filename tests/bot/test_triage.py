@@ -16,7 +16,7 @@ from bot.errors import SignalsError
 from bot.evaluate_triage import auroc, measure_triage, triage_report
 from bot.learned import HEADS, RULES_WEIGHT, WEIGHTS_FILE, Network, Read, Weights, with_rules, write_weights
 from bot.situations import RULES_BONUS, situation_by_scores
-from bot.train_triage import N_DETAILS, N_QUERIES, _Learner, fit, lessons, limit
+from bot.train_triage import KNOWN, N_DETAILS, N_QUERIES, _Learner, fit, known_lessons, lessons, limit
 from bot.triage import Triage
 from bot.triage_set import KINDS, SPLITS, Kind, read_judged
 from bot.types import SITUATIONS, Conversation, Question, Turn
@@ -246,6 +246,16 @@ def test_lessons_know_who_wrote_them() -> None:
     hands = {lesson.hand for lesson in learned}
     assert "" in hands
     assert len(hands) > 10
+
+
+def test_known_questions_are_no_harm_and_say_nothing_else() -> None:
+    learned = known_lessons(EVAL.parent / "questions")
+    assert len({lesson.text for lesson in learned}) > 7_900
+    assert {lesson.collection for lesson in learned} == {KNOWN}
+    assert all(lesson.known == {"harm": False} for lesson in learned)
+    # An article is one hand: the folds tell how questions on articles not learned from are taken.
+    assert len({lesson.hand for lesson in learned}) > 200
+    assert known_lessons(EVAL.parent / "questions") == learned
 
 
 def test_the_limit_lets_no_more_than_its_share_through() -> None:
