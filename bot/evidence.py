@@ -58,7 +58,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The models; `verified` gives the chance after a second look. `threshold` is the least confidence with which the bot
+    """The models; `verified` gives the chance after a second look, and is empty where none is taken. `threshold` is the least confidence with which the bot
     answers; `margin` the most by which a further sentence may stand behind the best."""
 
     order: Mapping[str, float]
@@ -110,7 +110,7 @@ def choose(
         chosen += _next_in_passage(best, sentences)
     features = confidence_features(query, hits, ranked)
     confidence = logistic(features, model.confidence)
-    if verify is not None and is_doubtful(confidence):
+    if verify is not None and model.verified and is_doubtful(confidence):
         verified = verify(query, best)
         if verified is not None:
             confidence = logistic(with_verified(features, verified), model.verified)

@@ -109,7 +109,7 @@ class Lexicon:
 
     @cached_property
     def _country_within(self) -> dict[str, Entry]:
-        """The country of an institution, by such names of that as hold its name: «日本大使馆» names Japan too."""
+        """The country of an institution, by those of its names that hold the country's: «日本大使馆» names Japan too."""
         countries = {e.country: e for e in self.entries if e.group == "places" and e.kind == "country"}
         names_of: dict[str | None, list[str]] = {}
         for name, entries in self._by_name.items():

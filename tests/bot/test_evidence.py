@@ -151,7 +151,7 @@ def test_the_threshold_decides() -> None:
 
 
 @pytest.mark.parametrize("overlap", [0.3, 0.5, 0.7])
-def test_only_what_leaves_doubt_is_read_once_more(overlap: float) -> None:
+def test_only_what_leaves_doubt_is_read_once_more(overlap: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chances are 0.12, 0.5 and 0.88; what the second look says stands in place of the one between."""
     best, other = found("a", ("甲乙丙丁。", overlap), ("子丑寅卯。", 0.0))
     asked: list[str] = []
@@ -166,6 +166,9 @@ def test_only_what_leaves_doubt_is_read_once_more(overlap: float) -> None:
     assert asked == (["甲乙丙丁。"] if overlap == 0.5 else [])
     assert math.isclose(again, 1 / (1 + math.exp(6)) if overlap == 0.5 else first)
     assert choose(QUERY, hits, [best, other], lambda query, sentence: None).confidence == first
+    once = replace(bot.evidence.weights(reranked=False), verified={})
+    monkeypatch.setattr(bot.evidence, "weights", lambda reranked: once)
+    assert choose(QUERY, hits, [best, other], verify).confidence == first
 
 
 def test_ties_go_by_passage_and_place() -> None:

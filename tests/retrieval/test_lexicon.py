@@ -24,6 +24,7 @@ slang:
 - {id: piglet, terms: {zh-Hans: [猪仔]}, same_as: [人肉货], meaning: {en: a person sold}}
 institutions:
 - {id: mps, names: {zh-Hans: [公安部], en: [Ministry of Public Security, MPS]}, country: CN}
+- {id: mm-embassy, names: {zh-Hans: [缅甸大使馆, 缅使馆], en: [Embassy of Burma]}, country: MM}
 """
 
 
@@ -73,6 +74,14 @@ def test_a_place_brings_its_country(lexicon: Lexicon) -> None:
     assert country in lexicon.entity_terms("妙瓦底")
     assert lexicon.country_terms(["MM", "XX"]) == [country]
     assert country not in lexicon.entity_terms("果敢")
+
+
+def test_the_country_in_the_name_of_an_institution_counts(lexicon: Lexicon) -> None:
+    assert found(lexicon, "缅甸大使馆的电话") == ["mm-embassy", "myanmar"]
+    assert found(lexicon, "the embassy of burma") == ["mm-embassy", "myanmar"]
+    # A name that does not hold the country's says nothing of it, nor is a place of another country meant.
+    assert found(lexicon, "缅使馆") == ["mm-embassy"]
+    assert found(lexicon, "公安部") == ["mps"]
 
 
 def test_every_country_is_known_for_one(lexicon: Lexicon) -> None:
