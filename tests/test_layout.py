@@ -19,7 +19,7 @@ HOMES = {
     "bm25s": {"retrieval/lexical.py"},
     "lingua": {"retrieval/language.py"},
     "sentence_transformers": {"retrieval/encoders.py", "retrieval/export.py", "retrieval/carrier.py"},
-    "openvino": {"retrieval/encoders.py", "retrieval/export.py"},
+    "openvino": {"retrieval/encoders.py", "retrieval/export.py", "retrieval/verifier.py"},
     "ir_measures": {"retrieval/evaluate.py", "bot/evaluate.py"},
 }
 WEB_ONLY = {"fastapi", "starlette", "uvicorn", "jinja2", "httpx"}
