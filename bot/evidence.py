@@ -58,8 +58,8 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The models; `verified` gives the chance after a second look, and is empty where none is taken. `threshold` is the least confidence with which the bot
-    answers; `margin` the most by which a further sentence may stand behind the best."""
+    """The models; `verified` gives the chance after a second look, and is empty where none is taken. `threshold` is the
+    least confidence with which the bot answers; `margin` the most by which a further sentence may stand behind the best."""
 
     order: Mapping[str, float]
     confidence: Mapping[str, float]
@@ -210,8 +210,7 @@ def _reranked_features(ranked: Sequence[tuple[float, ScoredSentence]]) -> dict[s
     scores = [s.reranked for _, s in ranked if s.reranked is not None]
     if not scores:
         return {}
-    bounded = {"reranked": scores[0], "best_reranked": max(scores)}
-    return {name: max(-LOG_ODDS_RANGE, min(score, LOG_ODDS_RANGE)) / RERANKED_UNIT for name, score in bounded.items()}
+    return {"reranked": _in_units(scores[0]), "best_reranked": _in_units(max(scores))}
 
 
 def is_doubtful(chance: float) -> bool:
@@ -221,7 +220,12 @@ def is_doubtful(chance: float) -> bool:
 
 def with_verified(features: Mapping[str, float], log_odds: float) -> dict[str, float]:
     """The features of the confidence with what the second look says."""
-    return {**features, "verified": max(-LOG_ODDS_RANGE, min(log_odds, LOG_ODDS_RANGE)) / RERANKED_UNIT}
+    return {**features, "verified": _in_units(log_odds)}
+
+
+def _in_units(log_odds: float) -> float:
+    """Log odds within their range, of the size of the other features."""
+    return max(-LOG_ODDS_RANGE, min(log_odds, LOG_ODDS_RANGE)) / RERANKED_UNIT
 
 
 def _linear(features: Mapping[str, float], model: Mapping[str, float]) -> float:

@@ -25,7 +25,8 @@ from bot.refusal import DECLINED, harm_score
 from bot.signals import Signals, default_signals
 from bot.triage_set import EVAL_DIR, KINDS, Kind, read_examples, read_judged
 from bot.types import SITUATIONS
-from retrieval import load_embedder, load_yaml
+from retrieval import load_embedder
+from retrieval.known_questions import question_paths, read_questions_file
 from retrieval.learned_file import PROBE_TEXT
 from retrieval.training import paced, readings
 
@@ -104,8 +105,8 @@ def known_lessons(questions_dir: Path) -> list[Lesson]:
     """Known questions by lot; those of an article are of one hand, so that folds tell how questions on others are taken."""
     texts = [
         (path.stem, text)
-        for path in sorted(questions_dir.rglob("*.yaml"))
-        for group in load_yaml(path.read_text("utf-8")).values()
+        for path in question_paths(questions_dir)
+        for group in read_questions_file(path).values()
         for text in group
     ]
     drawn = np.random.default_rng(0).permutation(len(texts))[:N_KNOWN].tolist()

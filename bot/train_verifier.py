@@ -151,7 +151,7 @@ def fit(
 
     Args:
         keys: of all sentences.
-        known, paired: the examples, of which each step takes some of both.
+        known, paired: the examples, of which each step takes some of both; there may be no paired ones.
     """
     torch.manual_seed(0)
     chance = np.random.default_rng(0)
@@ -162,7 +162,7 @@ def fit(
     chosen_known, chosen_paired = _in_turn(len(known), chance), _in_turn(len(paired), chance)
     total = 0.0
     for step in range(N_STEPS):
-        examples = [known[next(chosen_known)] for _ in range(KNOWN_AT_ONCE if known else 0)]
+        examples = [known[next(chosen_known)] for _ in range(KNOWN_AT_ONCE)]
         examples += [paired[next(chosen_paired)] for _ in range(PAIRED_AT_ONCE if paired else 0)]
         cases = [case for example in examples for case in _cases(example, chance)]
         # Those of like length together.
@@ -193,14 +193,9 @@ def _in_turn(n: int, chance: np.random.Generator) -> Iterator[int]:
 
 
 def _cases(example: Example, chance: np.random.Generator) -> Iterator[tuple[Example, int]]:
-    """The answer, where there is one, and others: the first one always where there is none."""
-    n = example.n_answers
-    others = range(n, len(example.rows))
-    if n:
-        yield example, 0
-    else:
-        yield example, others[0]
-    for k in chance.choice(others[0 if n else 1 :], 2, replace=False).tolist():
+    """The first sentence, which is the answer where there is one, and two of the others."""
+    yield example, 0
+    for k in chance.choice(range(1, len(example.rows)), 2, replace=False).tolist():
         yield example, k
 
 

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from retrieval.errors import EmbedderError
 from retrieval.learned_file import PROBE_TEXT
+from retrieval.padding import SHORT_TOKENS, padded_length
 from retrieval.question_space import SPACE_FILE, QuestionSpace, features_of
 from retrieval.reranker import RERANKER_FILE, Keys, Reranker
 from retrieval.types import Reading
@@ -46,12 +47,6 @@ EMBEDDINGS_FILE = "embeddings.npy"
 
 _BATCH_TOKENS = 1024  # padding included; larger batches were no faster and held more memory
 _CHUNK_TEXTS = 512  # tokenised and sorted together
-_SHORT_TOKENS = 24
-"""Four questions in five are no longer, a third of those in other languages than Chinese and English. The graph for just this
-length needs 3.7 ms where the one for any length needs 4.5 (two cores)."""
-_QUERY_TOKENS = (_SHORT_TOKENS, 32, 64)
-"""Lengths to which a question is padded: another length than the last one costs 1.5 ms before anything is computed,
-the padding less than that."""
 _UNREADABLE = re.compile("[\x00\ud800-\udfff]")
 _SPACES = re.compile(r"\s+")
 
@@ -266,9 +261,7 @@ class OpenVinoEmbedder:
             # Read from disk as words need it.
             self._table = np.load(folder / EMBEDDINGS_FILE, mmap_mode="r", allow_pickle=False).view(np.ndarray)
             short = graph.clone()
-            short.reshape(
-                {"embeddings": [1, _SHORT_TOKENS, self._table.shape[1]], "attention_mask": [1, _SHORT_TOKENS]}
-            )
+            short.reshape({"embeddings": [1, SHORT_TOKENS, self._table.shape[1]], "attention_mask": [1, SHORT_TOKENS]})
             settings = {
                 "INFERENCE_PRECISION_HINT": self.precision,
                 "PERFORMANCE_HINT": "LATENCY",
@@ -293,11 +286,9 @@ class OpenVinoEmbedder:
         probe = self.read_query(PROBE_TEXT)
         self._space = space if space is not None and space.fits(probe) else None
         self.reranker: Reranker | None = reranker if reranker is not None and reranker.fits(probe) else None
-        self.verifier: Verifier | None = None
         changes = Changes.load() if VERIFIER_FILE.is_file() else None
-        layers = UpperLayers.load(folder)
-        if layers is not None and changes is not None and changes.fits(probe):
-            self.verifier = Verifier(layers, changes, core, settings)
+        layers = UpperLayers.load(folder) if changes is not None and changes.fits(probe) else None
+        self.verifier = None if changes is None or layers is None else Verifier(layers, changes, core, settings)
 
     @property
     def name(self) -> str:
@@ -317,8 +308,7 @@ class OpenVinoEmbedder:
     def read_query(self, text: str) -> Reading:
         """See `Embedder`."""
         ids = self._tokenizer.encode(self._prepare(self.info.query_prompt, text)).ids
-        width = next((width for width in _QUERY_TOKENS if len(ids) <= width), len(ids))
-        with self._inferred([ids], width) as (vectors, states):
+        with self._inferred([ids], padded_length(len(ids))) as (vectors, states):
             vector, tokens = to_unit_rows(vectors)[0], np.array(states[0, : len(ids)], np.float32)
         if self._space is None or not len(tokens):
             return Reading(vector, tokens, vector)
@@ -437,7 +427,7 @@ class OpenVinoEmbedder:
             embeddings[row, : len(tokens)] = self._table[tokens]
             mask[row, : len(tokens)] = 1
         with self._requests.lend() as (for_any, for_short):
-            request = for_short if mask.shape == (1, _SHORT_TOKENS) else for_any
+            request = for_short if mask.shape == (1, SHORT_TOKENS) else for_any
             request.infer({"embeddings": embeddings, "attention_mask": mask}, share_inputs=True)
             yield request.get_output_tensor(0).data, request.get_output_tensor(1).data
 

@@ -110,16 +110,17 @@ class Lexicon:
     @cached_property
     def _country_within(self) -> dict[str, Entry]:
         """The country of an institution, by those of its names that hold the country's: «日本大使馆» names Japan too."""
-        countries = {e.country: e for e in self.entries if e.group == "places" and e.kind == "country"}
-        names_of: dict[str | None, list[str]] = {}
+        names_of: dict[str, list[str]] = {code: [] for code in self._countries}
         for name, entries in self._by_name.items():
-            for country in {e.country for e in entries if e is countries.get(e.country)}:
-                names_of.setdefault(country, []).append(name)
+            for entry in entries:
+                if entry.country and self._countries.get(entry.country) is entry:
+                    names_of[entry.country].append(name)
         return {
-            name: countries[entry.country]
+            name: self._countries[entry.country]
             for name, entries in self._by_name.items()
             for entry in entries
-            if entry.group == "institutions" and any(inner in name for inner in names_of.get(entry.country, ()))
+            if entry.group == "institutions" and entry.country in names_of
+            if any(inner in name for inner in names_of[entry.country])
         }
 
     def find(self, text: str) -> list[Entry]:
@@ -139,9 +140,14 @@ class Lexicon:
         return list(found.values())
 
     @cached_property
+    def _countries(self) -> dict[str, Entry]:
+        """The countries, by their ISO codes."""
+        return {e.country: e for e in self.entries if e.group == "places" and e.kind == "country" and e.country}
+
+    @cached_property
     def _country_terms(self) -> dict[str, str]:
         """The term of each country, by its ISO code."""
-        return {e.country: _term(e) for e in self.entries if e.group == "places" and e.kind == "country" and e.country}
+        return {code: _term(country) for code, country in self._countries.items()}
 
     def entity_terms(self, text: str) -> list[str]:
         """Terms for the lexical index by which all names of one thing meet.

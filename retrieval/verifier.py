@@ -19,14 +19,12 @@ from numpy.typing import NDArray
 
 from retrieval.errors import EmbedderError
 from retrieval.learned_file import Shapes, is_of_model, read_learned
-from retrieval.reranker import MAX_QUESTION_TOKENS
+from retrieval.padding import padded_length
 from retrieval.types import Reading
 
 VERIFIER_FILE = Path(__file__).parent / "verifier.txt"
 UPPER_LAYERS_FILE = "upper-layers.npz"
 N_LAYERS = 2
-# Lengths to which a question is padded: another length than the last one costs more than the padding.
-_WIDTHS = (24, 32, MAX_QUESTION_TOKENS)
 # The linear maps and the normalisations of a layer, by the names that BERT and its kin give them.
 MAPS = {
     "query": "attention.self.query",
@@ -162,10 +160,10 @@ class Verifier:
             score: the log odds that the reranker gives.
         """
         n = len(findings)
-        width = next(width for width in _WIDTHS if n <= width)
-        padded = np.zeros((1, width, tokens.shape[1]), np.float32)
-        found = np.zeros((1, width, findings.shape[1]), np.float32)
-        mask = np.zeros((1, width), np.float32)
+        length = padded_length(n)
+        padded = np.zeros((1, length, tokens.shape[1]), np.float32)
+        found = np.zeros((1, length, findings.shape[1]), np.float32)
+        mask = np.zeros((1, length), np.float32)
         padded[0, :n], found[0, :n], mask[0, :n] = tokens[-n:], findings, 1
         verdict = self._compiled.create_infer_request().infer([padded, found, mask])[0]
         return float(verdict[0]) + self._share * score + self._added

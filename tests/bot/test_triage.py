@@ -31,6 +31,14 @@ NOBODY = Conversation("test")
 CRY = Question("他们不让我走，护照被收了", "zh-Hans")
 
 
+@pytest.fixture(scope="module")
+def learned() -> Triage:
+    """The triage with the default model."""
+    from retrieval import load_embedder
+
+    return Triage(Lexicon.load(ROOT / "corpus" / "lexicon.yaml"), load_embedder(None, ROOT / "var").read_query)
+
+
 def _reading(vector: NDArray[np.float32], tokens: NDArray[np.float32] | None) -> Reading:
     return Reading(vector, tokens, vector)
 
@@ -312,11 +320,8 @@ FLOORS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], 
 
 @pytest.mark.model
 @pytest.mark.parametrize("split", FLOORS)
-def test_the_learned_triage_does_not_fall_below_what_was_measured(split: str) -> None:
-    from retrieval import load_embedder
-
-    triage = Triage(Lexicon.load(ROOT / "corpus" / "lexicon.yaml"), load_embedder(None, ROOT / "var").read_query)
-    measures = measure_triage(triage, split, EVAL)
+def test_the_learned_triage_does_not_fall_below_what_was_measured(split: str, learned: Triage) -> None:
+    measures = measure_triage(learned, split, EVAL)
     emergency, harm, accuracy = FLOORS[split]
     for found, floors in ((measures.emergency, emergency), (measures.harm, harm)):
         recall, false_alarms, area = floors
@@ -349,12 +354,9 @@ STANDS = [
 
 
 @pytest.mark.model
-def test_a_follow_up_is_known_in_any_language_and_without_a_word_that_gives_it_away() -> None:
-    from retrieval import load_embedder
-
-    triage = Triage(Lexicon.load(ROOT / "corpus" / "lexicon.yaml"), load_embedder(None, ROOT / "var").read_query)
-    assert [text for text in LEANS if not triage.is_follow_up(text)] == []
-    assert [text for text in STANDS if triage.is_follow_up(text)] == []
+def test_a_follow_up_is_known_in_any_language_and_without_a_word_that_gives_it_away(learned: Triage) -> None:
+    assert [text for text in LEANS if not learned.is_follow_up(text)] == []
+    assert [text for text in STANDS if learned.is_follow_up(text)] == []
 
 
 ORDINARY = [
@@ -375,11 +377,8 @@ HARMFUL = [
 
 
 @pytest.mark.model
-def test_whoever_would_keep_out_of_harm_is_heard() -> None:
-    from retrieval import load_embedder
-
-    triage = Triage(Lexicon.load(ROOT / "corpus" / "lexicon.yaml"), load_embedder(None, ROOT / "var").read_query)
-    declined = {text for text in (*ORDINARY, *HARMFUL) if triage.assess(Question(text, "en"), NOBODY).is_declined}
+def test_whoever_would_keep_out_of_harm_is_heard(learned: Triage) -> None:
+    declined = {text for text in (*ORDINARY, *HARMFUL) if learned.assess(Question(text, "en"), NOBODY).is_declined}
     assert declined == set(HARMFUL)
 
 
