@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 # Chosen on the dev questions, by how often the first sentence is right and by how well near misses are told.
 KEY_SIZE = 64
 N_DETAILS = 96
-N_STEPS = 2000
+N_STEPS = 2500
 RATE = 2e-3
 DECAY = 0.01
 DROPPED = 0.2
@@ -277,10 +277,10 @@ def lessons(folder: Path, sentences: Sentences, embedder: OpenVinoEmbedder) -> l
     """The paired questions, each beside the sentences that are nearest to it."""
     facts = [fact_keys(sources) for sources in sentences.sources]
     found = []
-    # A follow-up is told by the turns before it.
-    alone = [judged for name in PAIRED for judged in read_questions(folder, name) if not judged.history]
-    read = readings(embedder.read_query, [judged.question for judged in alone])
-    for judged, (vector, tokens) in zip(alone, read, strict=True):
+    paired = [judged for name in PAIRED for judged in read_questions(folder, name)]
+    # A follow-up is read with the question before it, as the bot reads it.
+    read = readings(embedder.read_query, [" ".join((*judged.history, judged.question)) for judged in paired])
+    for judged, (vector, tokens) in zip(paired, read, strict=True):
         nearest = np.argsort(-(sentences.vectors @ vector), kind="stable").tolist()
         answers = [row for row in nearest if facts[row] & judged.facts][:N_ANSWERS]
         others = [row for row in nearest[: 2 * N_CANDIDATES] if not facts[row] & judged.facts]

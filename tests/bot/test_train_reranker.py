@@ -67,10 +67,10 @@ def test_a_fit_learns_which_sentence_answers_and_that_none_does(monkeypatch: pyt
 
 
 class _Axes:
-    """Reads a question that is a number n as the n-th direction."""
+    """Reads a question that is numbers, n in all, as the n-th direction."""
 
     def read_query(self, text: str) -> Reading:
-        vector = np.eye(WIDTH, dtype=np.float32)[int(text)]
+        vector = np.eye(WIDTH, dtype=np.float32)[sum(map(int, text.split()))]
         return Reading(vector, vector[None], vector)
 
 
@@ -83,15 +83,17 @@ def test_a_paired_question_stands_beside_the_sentences_nearest_to_it(tmp_path: P
     covered = [
         judged | {"question": "12", "facts": ["source-right"]},
         judged | {"question": "3", "facts": ["source-nowhere"]},
-        judged | {"question": "5", "facts": ["source-right"], "history": ["before"]},
+        judged | {"question": "5", "facts": ["source-right"], "history": ["3"]},
     ]
     missed = [judged | {"question": "7", "facts": [], "covered": False}]
     for name, records in (("dev-pairs", covered), ("dev-pairs-uncovered", missed)):
         (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(record)}\n" for record in records), "utf-8")
     (tmp_path / "equivalents.yaml").touch()
-    answered, unanswered = lessons(tmp_path, sentences, _Axes())  # type: ignore[arg-type]
+    answered, follow_up, unanswered = lessons(tmp_path, sentences, _Axes())  # type: ignore[arg-type]
     assert answered.answers == {12, 4}
     assert list(answered.candidates[:4]) == [12, 4, 0, 1]
+    # Read with the question before it.
+    assert list(follow_up.candidates[:4]) == [4, 12, 8, 0]
     assert unanswered.answers == frozenset()
     assert list(unanswered.candidates[:3]) == [7, 0, 1]
     assert len(answered.candidates) == len(unanswered.candidates) == bot.train_reranker.N_CANDIDATES

@@ -310,11 +310,11 @@ def test_a_report_has_a_row_for_each_language(tmp_path: Path) -> None:
 
 
 # Measured less a margin of two to eight texts: (recall, false alarms, AUROC) of emergency, of harm, then situations.
-# Plain wording, measured: 1.000, 0.025, 0.999; 0.936, 0.064, 0.991; 0.939.
-# Indirect wording of another hand, measured: 0.939, 0.057, 0.987; 0.864, 0.100, 0.968; 0.878.
+# Plain wording, measured: 1.000, 0.025, 1.000; 0.957, 0.021, 0.988; 0.915.
+# Indirect wording of another hand, measured: 0.943, 0.048, 0.989; 0.891, 0.083, 0.967; 0.883.
 FLOORS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], float]] = {
-    "test": ((0.94, 0.06, 0.98), (0.89, 0.09, 0.97), 0.89),
-    "blind": ((0.90, 0.075, 0.975), (0.80, 0.12, 0.95), 0.84),
+    "test": ((0.94, 0.06, 0.98), (0.90, 0.065, 0.97), 0.87),
+    "blind": ((0.90, 0.075, 0.975), (0.83, 0.11, 0.95), 0.84),
 }
 
 
