@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from bot.question_set import fact_keys, read_questions
+from bot.conversation import standalone
+from bot.question_set import JudgedQuestion, fact_keys, read_questions
+from bot.types import Conversation, Question, Turn
 from retrieval import load_embedder, number_lines
 from retrieval.encoders import OpenVinoEmbedder
 from retrieval.learned_file import PROBE_TEXT
@@ -278,8 +280,7 @@ def lessons(folder: Path, sentences: Sentences, embedder: OpenVinoEmbedder) -> l
     facts = [fact_keys(sources) for sources in sentences.sources]
     found = []
     paired = [judged for name in PAIRED for judged in read_questions(folder, name)]
-    # A follow-up is read with the question before it, as the bot reads it.
-    read = readings(embedder.read_query, [" ".join((*judged.history, judged.question)) for judged in paired])
+    read = readings(embedder.read_query, [_as_read(judged) for judged in paired])
     for judged, (vector, tokens) in zip(paired, read, strict=True):
         nearest = np.argsort(-(sentences.vectors @ vector), kind="stable").tolist()
         answers = [row for row in nearest if facts[row] & judged.facts][:N_ANSWERS]
@@ -288,6 +289,12 @@ def lessons(folder: Path, sentences: Sentences, embedder: OpenVinoEmbedder) -> l
         if bool(answers) == bool(judged.facts) and len(candidates) == N_CANDIDATES:
             found.append(Lesson(_half(tokens[-MAX_QUESTION_TOKENS:]), candidates, frozenset(answers)))
     return found
+
+
+def _as_read(judged: JudgedQuestion) -> str:
+    """The text that the bot searches with: a follow-up is joined to the question before it."""
+    before = Conversation("", tuple(Turn(text, (), "general") for text in judged.history))
+    return standalone(Question(judged.question, judged.language), before, is_follow_up=True)
 
 
 def _half(tokens: NDArray[np.float32]) -> torch.Tensor:
