@@ -102,9 +102,8 @@ async def _check(settings: ChannelSettings, *, is_offline: bool, out: TextIO) ->
         print(f"! GUITU_PUBLIC_URL is {settings.public_url}: platforms deliver to https:// only", file=out)
     for one in settings.incomplete:
         n_problems += 1
-        why = [f"{name} is missing" for name in one.missing] + list(one.problems)
         print(f"{ADAPTERS[one.platform].title}, account {one.name}: NOT routed", file=out)
-        for reason in why:
+        for reason in one.reasons:
             print(f"  ! {reason}", file=out)
     return FAILED if n_problems else DONE
 
@@ -153,6 +152,9 @@ def _pick(settings: ChannelSettings, adapter: ChannelAdapter, name: str | None) 
         return found[0]
     if found:
         raise ChannelError(f"choose with --account: {', '.join(one.name for one in found)}")
+    for one in settings.incomplete:
+        if one.platform == adapter.name and name in (None, one.name):
+            raise ChannelError(f"{adapter.title}, account {one.name}, is not routed: {'; '.join(one.reasons)}")
     needed = ", ".join(setting_name(adapter, name or "main", one.name) for one in adapter.settings if one.required)
     raise ChannelError(f"{adapter.title} has no such account; set {needed}")
 

@@ -40,6 +40,11 @@ class Incomplete:
     missing: tuple[str, ...]
     problems: tuple[str, ...] = ()
 
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Each thing that is wrong, with its remedy."""
+        return (*(f"set {name}" for name in self.missing), *self.problems)
+
 
 @dataclass(frozen=True, slots=True)
 class ChannelSettings:
@@ -131,6 +136,8 @@ def _parse_name(full_name: str) -> tuple[ChannelAdapter, str, str]:
         account = rest.removesuffix("_" + name)
         if account != rest and re.fullmatch(r"[A-Z0-9]+(_[A-Z0-9]+)*", account):
             return adapter, account.lower(), name
+    if full_name != full_name.upper():
+        raise ChannelSettingsError(f"{full_name} is not a setting; write it in capitals, {full_name.upper()}")
     account = rest.split("_")[0] or "MAIN"
     near = difflib.get_close_matches(rest, [f"{account}_{name}" for name in names], n=2, cutoff=0.4)
     hint = "did you mean " + " or ".join(f"{PREFIX}{platform}_{one}" for one in near) + "?" if near else ""
@@ -157,8 +164,7 @@ def log_accounts(settings: ChannelSettings) -> None:
     for account in settings.accounts:
         logger.info("%s is on: %s", account.path, ADAPTERS[account.platform].title)
     for one in settings.incomplete:
-        why = "; ".join([f"set {name}" for name in one.missing] + list(one.problems))
-        logger.error("/hooks/%s/%s is NOT routed: %s", one.platform, one.name, why)
+        logger.error("/hooks/%s/%s is NOT routed: %s", one.platform, one.name, "; ".join(one.reasons))
     for adapter in ADAPTERS.values():
         if not by_platform[adapter.name] and not any(one.platform == adapter.name for one in settings.incomplete):
             needed = ", ".join(setting_name(adapter, "<account>", one.name) for one in adapter.settings if one.required)

@@ -51,6 +51,7 @@ def test_several_accounts_of_one_platform(tmp_path: Path) -> None:
         ("GUITU_CHANNEL_SMS_MAIN", "GUITU_CHANNEL_SMS_MAIN_FROM"),
         ("GUITU_CHANNEL_WECHAT_MAIN_MODE_PREVIOUS", "GUITU_CHANNEL_WECHAT_MAIN_"),
         ("GUITU_CHANNEL_", "platforms are"),
+        ("GUITU_CHANNEL_LINE_north_ACCESS_TOKEN", "write it in capitals, GUITU_CHANNEL_LINE_NORTH_ACCESS_TOKEN"),
     ],
 )
 def test_unknown_names_are_refused_with_near_ones(tmp_path: Path, name: str, hint: str) -> None:
@@ -118,7 +119,7 @@ def test_check_prints_urls_and_complaints(tmp_path: Path, stand_in: tuple[StandI
     found = out.getvalue()
     for platform in PLATFORMS:
         assert f"URL to enter: https://guitu.example.org/hooks/{platform}/main" in found
-    assert "GUITU_CHANNEL_SMS_TWO_ACCOUNT_SID is missing" in found
+    assert "set GUITU_CHANNEL_SMS_TWO_ACCOUNT_SID" in found
     assert "Telegram does not take BOT_TOKEN" in found
     for values in SECRETS.values():
         for name, secret in values.items():
@@ -127,6 +128,18 @@ def test_check_prints_urls_and_complaints(tmp_path: Path, stand_in: tuple[StandI
     out = io.StringIO()
     assert channels_cli.run(parse("check", "--offline"), environment("line", "sms"), tmp_path, out=out) == 0
     assert channels_cli.run(parse("check"), {}, tmp_path, out=io.StringIO()) == 1
+
+
+def test_simulate_says_what_an_account_lacks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    environ = {"GUITU_CHANNEL_WECHAT_MAIN_APP_ID": "wx1", "GUITU_CHANNEL_WECHAT_MAIN_TOKEN": "t"}
+    for more, expected in (
+        ({}, "account main, is not routed: MODE=safe needs AES_KEY"),
+        ({"GUITU_CHANNEL_WECHAT_MAIN_TOKEN": ""}, "is not routed: set GUITU_CHANNEL_WECHAT_MAIN_TOKEN"),
+    ):
+        assert channels_cli.run(parse("simulate", "wechat", "问"), environ | more, tmp_path, out=io.StringIO()) == 1
+        assert expected in capsys.readouterr().err
+    assert channels_cli.run(parse("simulate", "line", "问"), environ, tmp_path, out=io.StringIO()) == 1
+    assert "has no such account; set GUITU_CHANNEL_LINE_MAIN_" in capsys.readouterr().err
 
 
 def test_simulate_shows_the_reply(
