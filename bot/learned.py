@@ -1,4 +1,4 @@
-"""What the triage has learned from examples: a small network that reads the model's tokens of a question."""
+"""What the triage has learned from examples: small networks that read the model's tokens of a question."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ from bot.types import SITUATIONS, Situation
 from retrieval import Reading, is_of_model, load_yaml, number_lines, read_blocks
 
 WEIGHTS_FILE = Path(__file__).parent / "triage_weights.yaml"
-HEADS = ("emergency", "harm", "follow_up", *SITUATIONS)
+# The networks and what each decides on. An emergency and a harmful request have one each: there is enough to learn from,
+# and in a network for all of them one was told the less well the more was learned of the other.
+NETWORKS: Mapping[str, tuple[str, ...]] = {
+    "emergency": ("emergency",),
+    "harm": ("harm",),
+    "situation": ("follow_up", *SITUATIONS),
+}
+HEADS = tuple(head for heads in NETWORKS.values() for head in heads)
 # What the rules count beside the learned score: how far their own score lies above their limit, within a range. Chosen on
 # dev, hands held out, at equal false alarms on hard look-alikes: of plain emergencies 0.918 are found (0.874 without), of
 # plain harmful requests 0.928 (0.861), of indirect ones 0.881 (0.895) and 0.718 (0.728).
@@ -43,7 +50,7 @@ class Network:
     """Attention over the tokens of a question: a few details, each looked for by a query, and the whole.
 
     Each token (width,) has a key and a value (h,); each of the q queries takes the values where keys are like it. These
-    and the whole, made from the mean of the tokens, are what the heads weigh.
+    and the whole, made from the mean of the tokens, are what the n heads weigh.
     """
 
     keys: Array
@@ -57,13 +64,12 @@ class Network:
     head_bias: Array
 
     @staticmethod
-    def shapes(width: int, h: int, q: int) -> tuple[tuple[int, ...], ...]:
+    def shapes(width: int, h: int, q: int, n: int) -> tuple[tuple[int, ...], ...]:
         """The shapes of the arrays, in the order of the fields."""
-        n = len(HEADS)
         return (h, width), (h,), (q, h), (h, width), (h,), (h, width), (h,), (n, (q + 1) * h), (n,)
 
     def scores(self, tokens: Array) -> Array:
-        """(heads,) float32 for the tokens of one question, (n, width) with n > 0."""
+        """(n,) float32, one for each head, for the tokens of one question (t, width) with t > 0."""
         likeness = np.tanh(tokens @ self.keys.T + self.key_bias) @ self.queries.T
         shares = np.exp(likeness - likeness.max(axis=0))
         shares /= shares.sum(axis=0)
@@ -73,15 +79,20 @@ class Network:
         return found
 
 
+def scores_of(networks: Sequence[Network], tokens: Array) -> Array:
+    """(heads,) float32, the scores for all `HEADS` by the networks for `NETWORKS`, for tokens (t, width) with t > 0."""
+    return np.concatenate([network.scores(tokens) for network in networks])
+
+
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The network and what it belongs to.
+    """The networks, in the order of `NETWORKS`, and what they belong to.
 
     `clear_alarm` is the score for an emergency that few calm texts reach; `probe` is the vector of `probe_text` by the
-    model whose tokens the network reads.
+    model whose tokens the networks read.
     """
 
-    network: Network
+    networks: Sequence[Network]
     clear_alarm: float
     probe_text: str
     probe: Array
@@ -99,8 +110,11 @@ class Weights:
             if tuple(data["heads"]) != HEADS:
                 raise ValueError(f"heads {data['heads']}")
             dim, width, h, q = (int(data["sizes"][name]) for name in ("vector", "width", "details", "queries"))
-            probe, *arrays = read_blocks(numbers, [(dim,), *Network.shapes(width, h, q)])
-            return cls(Network(*arrays), float(data["clear_alarm"]), str(data["probe"]), probe)
+            shapes = [shape for heads in NETWORKS.values() for shape in Network.shapes(width, h, q, len(heads))]
+            probe, *arrays = read_blocks(numbers, [(dim,), *shapes])
+            n_arrays = len(Network.__slots__)
+            networks = [Network(*arrays[n : n + n_arrays]) for n in range(0, len(arrays), n_arrays)]
+            return cls(networks, float(data["clear_alarm"]), str(data["probe"]), probe)
         except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
             raise SignalsError(
                 f"'{path}' is not as the weights should be ({error!r}); run `python -m bot.train_triage`"
@@ -108,11 +122,11 @@ class Weights:
 
     def fits(self, read: Read) -> bool:
         """Whether the weights were learned on what `read` gives."""
-        return is_of_model(read(self.probe_text), self.probe, self.network.keys.shape[1])
+        return is_of_model(read(self.probe_text), self.probe, self.networks[0].keys.shape[1])
 
     def judge(self, tokens: Array) -> Judgement:
         """The judgement on a question by its tokens (n, width)."""
-        scores = dict(zip(HEADS, self.network.scores(tokens).tolist(), strict=True))
+        scores = dict(zip(HEADS, scores_of(self.networks, tokens).tolist(), strict=True))
         return Judgement(
             emergency=scores["emergency"],
             harm=scores["harm"],

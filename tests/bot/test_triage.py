@@ -14,9 +14,31 @@ from bot.contacts import ContactList
 from bot.emergency import HOST_COUNTRIES, card_contacts
 from bot.errors import SignalsError
 from bot.evaluate_triage import auroc, measure_triage, triage_report
-from bot.learned import HEADS, RULES_WEIGHT, WEIGHTS_FILE, Network, Read, Weights, with_rules, write_weights
+from bot.learned import (
+    HEADS,
+    NETWORKS,
+    RULES_WEIGHT,
+    WEIGHTS_FILE,
+    Network,
+    Read,
+    Weights,
+    scores_of,
+    with_rules,
+    write_weights,
+)
 from bot.situations import RULES_BONUS, situation_by_scores
-from bot.train_triage import KNOWN, N_DETAILS, N_QUERIES, _Learner, fit, known_lessons, lessons, limit
+from bot.train_triage import (
+    KNOWN,
+    N_DETAILS,
+    N_KNOWN,
+    N_QUERIES,
+    _Learner,
+    fit,
+    fit_networks,
+    known_lessons,
+    lessons,
+    limit,
+)
 from bot.triage import Scores, Triage
 from bot.triage_set import KINDS, SPLITS, Kind, read_judged
 from bot.types import SITUATIONS, Conversation, Question, Turn
@@ -66,11 +88,10 @@ def test_the_card_needs_no_model(read: Read | None) -> None:
 
 def test_a_model_may_not_talk_away_several_dangers() -> None:
     weights = Weights.load()
-    network = weights.network
-    calm = dataclasses.replace(network, heads=network.heads * 0, head_bias=network.head_bias * 0 - 10)
-    tokens = np.ones((3, network.keys.shape[1]), dtype=np.float32)
+    calm = [dataclasses.replace(n, heads=n.heads * 0, head_bias=n.head_bias * 0 - 10) for n in weights.networks]
+    tokens = np.ones((3, calm[0].keys.shape[1]), dtype=np.float32)
     triage = Triage(Lexicon(), lambda text: _reading(weights.probe, tokens))
-    triage._weights = dataclasses.replace(weights, network=calm)
+    triage._weights = dataclasses.replace(weights, networks=calm)
     calm_again = "那部电影里，他们不让主角走，护照被收了"
     for text in ("救命，他们打我，不让我走，护照被收了", "老板把我护照收走了不让我走，怎么办", "救命"):
         assert triage.scores(text).judgement is not None
@@ -193,10 +214,10 @@ def test_the_rules_have_a_say_in_the_situation() -> None:
 
 
 def test_weights_are_complete() -> None:
-    network = Weights.load().network
-    assert network.queries.shape == (N_QUERIES, N_DETAILS)
-    assert network.heads.shape == (len(HEADS), (N_QUERIES + 1) * N_DETAILS)
-    assert all(row.any() for row in network.heads)
+    for network, heads in zip(Weights.load().networks, NETWORKS.values(), strict=True):
+        assert network.queries.shape == (N_QUERIES, N_DETAILS)
+        assert network.heads.shape == (len(heads), (N_QUERIES + 1) * N_DETAILS)
+        assert all(row.any() for row in network.heads)
 
 
 def test_weights_with_numbers_missing_are_refused_with_the_remedy(tmp_path: Path) -> None:
@@ -215,18 +236,19 @@ def test_the_network_by_hand() -> None:
     """One detail, one query: the token with the larger key counts e^2 times as much as the one with the smaller."""
     one = np.ones((1, 1), dtype=np.float32)
     zero = np.zeros(1, dtype=np.float32)
-    heads = np.array([[1.0, 10.0]] * len(HEADS), dtype=np.float32)
-    network = Network(100 * one, zero, one, one, zero, one, zero, heads, np.full(len(HEADS), 0.5, dtype=np.float32))
+    heads = np.array([[1.0, 10.0]] * 2, dtype=np.float32)
+    network = Network(100 * one, zero, one, one, zero, one, zero, heads, np.array([0.5, 0.0], dtype=np.float32))
     tokens = np.array([[1.0], [-3.0]], dtype=np.float32)
     # Keys are tanh(100) = 1 and -1; values 1 and 0, being cut below; the mean -1 is cut to 0.
     share = np.exp(2) / (np.exp(2) + 1)
-    assert network.scores(tokens) == pytest.approx([share + 0.5] * len(HEADS), rel=1e-5)
+    assert network.scores(tokens) == pytest.approx([share + 0.5, share], rel=1e-5)
+    assert scores_of([network, network], tokens) == pytest.approx([share + 0.5, share] * 2, rel=1e-5)
 
 
 def test_the_network_is_what_was_learned() -> None:
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
-    learner = _Learner(12).eval()
+    learner = _Learner(12, 3).eval()
     tokens, mean, scale = torch.randn(5, 12), torch.randn(12), torch.rand(12) + 0.5
     with torch.no_grad():
         theirs = learner(((tokens - mean) / scale)[None], torch.ones(1, 5))[0].numpy()
@@ -241,11 +263,31 @@ def test_what_is_told_apart_is_learned() -> None:
     for sentence, case in zip(tokens, is_case, strict=True):
         # One token of four carries a mark, wherever it stands.
         sentence[int(chance.integers(4)), 0] = 6.0 if case else -6.0
-    y = torch.from_numpy(np.tile(is_case[:, None], (1, len(HEADS))).astype(np.float32))
+    y = torch.from_numpy(np.tile(is_case[:, None], (1, 2)).astype(np.float32))
     y[:, 1] = torch.nan
-    network = fit(tokens, y, torch.ones_like(y))
+    network = fit(tokens, y, torch.ones_like(y), n_rounds=8)
     scores = np.array([network.scores(sentence.numpy())[0] for sentence in tokens])
     assert auroc(scores[is_case], scores[~is_case], empty=0.5) > 0.95
+
+
+def test_each_network_learns_from_what_is_known_for_its_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    learned = []
+
+    def remember(tokens: list[object], y: object, counts: object, *, n_rounds: int) -> Network:
+        learned.append((len(tokens), y, counts))
+        # A head for each column, told by its bias.
+        bias = np.arange(y.shape[1], dtype=np.float32)  # type: ignore[attr-defined]
+        return Network(*[np.zeros((1, 1), np.float32)] * 7, bias[:, None], bias)
+
+    monkeypatch.setattr("bot.train_triage.fit", remember)
+    y = torch.full((3, len(HEADS)), torch.nan)
+    y[0, HEADS.index("emergency")] = y[1, HEADS.index("follow_up")] = 1
+    y[2, HEADS.index("harm")] = y[1, HEADS.index("harm")] = 0
+    networks = fit_networks([torch.zeros(2, 1)] * 3, y, torch.ones_like(y))
+    assert [n for n, _, _ in learned] == [1, 2, 3]
+    assert [found.shape[1] for _, found, _ in learned] == [1, 1, len(HEADS)]
+    assert [network.head_bias.tolist() for network in networks] == [[0], [0], list(range(2, len(HEADS)))]
 
 
 def test_lessons_know_who_wrote_them() -> None:
@@ -258,7 +300,7 @@ def test_lessons_know_who_wrote_them() -> None:
 
 def test_known_questions_are_no_harm_and_say_nothing_else() -> None:
     learned = known_lessons(EVAL.parent / "questions")
-    assert len({lesson.text for lesson in learned}) > 7_900
+    assert len({lesson.text for lesson in learned}) > 0.98 * N_KNOWN
     assert {lesson.collection for lesson in learned} == {KNOWN}
     assert all(lesson.known == {"harm": False} for lesson in learned)
     # An article is one hand: the folds tell how questions on articles not learned from are taken.
@@ -357,6 +399,28 @@ STANDS = [
 def test_a_follow_up_is_known_in_any_language_and_without_a_word_that_gives_it_away(learned: Triage) -> None:
     assert [text for text in LEANS if not learned.is_follow_up(text)] == []
     assert [text for text in STANDS if learned.is_follow_up(text)] == []
+
+
+HELD = [
+    "他们不让我走",
+    "护照被收了",
+    "passport nila kuha",
+    "护照被老板扣了怎么回国",
+    "paspor saya ditahan bos",
+    "they took our passports",
+]
+FREE = [
+    "护照丢了怎么补办",
+    "护照过期了怎么回国",
+    "paano kumuha ng passport",
+    "paspor saya hilang di hotel",
+]
+
+
+@pytest.mark.model
+def test_a_few_words_are_enough_for_the_card_and_lost_papers_are_not(learned: Triage) -> None:
+    found = {text for text in (*HELD, *FREE) if learned.assess(Question(text, "en"), NOBODY).is_emergency}
+    assert found == set(HELD)
 
 
 ORDINARY = [
