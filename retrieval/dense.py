@@ -62,14 +62,17 @@ class DenseIndex:
 
     def cosines(self, query: NDArray[np.float32]) -> NDArray[np.float32]:
         """Cosine of every row with the unit vector `query` (dim,): (n_rows,) float32."""
-        # The matrix inside the flat index, not a copy: a search for all rows would sort them, at four times the cost.
-        matrix = faiss.rev_swig_ptr(self._index.get_xb(), self.n_rows * self.dim).reshape(self.n_rows, self.dim)
-        found: NDArray[np.float32] = matrix @ query.astype(np.float32, copy=False)
+        # A search for all rows would sort them, at four times the cost.
+        found: NDArray[np.float32] = self._matrix @ query.astype(np.float32, copy=False)
         return found
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The stored vectors of `rows`: (len(rows), dim) float32."""
-        if len(rows) == 0:
-            return np.zeros((0, self.dim), dtype=np.float32)
-        found: NDArray[np.float32] = self._index.reconstruct_batch(np.ascontiguousarray(rows, dtype=np.int64))
-        return found
+        # For thousands of rows `reconstruct_batch` takes ten times as long.
+        return np.take(self._matrix, rows, axis=0)
+
+    @property
+    def _matrix(self) -> NDArray[np.float32]:
+        """(n_rows, dim), the memory of the flat index itself, not a copy."""
+        matrix: NDArray[np.float32] = faiss.rev_swig_ptr(self._index.get_xb(), self.n_rows * self.dim)
+        return matrix.reshape(self.n_rows, self.dim)

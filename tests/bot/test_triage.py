@@ -352,11 +352,11 @@ def test_a_report_has_a_row_for_each_language(tmp_path: Path) -> None:
 
 
 # Measured less a margin of two to eight texts: (recall, false alarms, AUROC) of emergency, of harm, then situations.
-# Plain wording, measured: 1.000, 0.025, 1.000; 0.957, 0.021, 0.988; 0.915.
-# Indirect wording of another hand, measured: 0.943, 0.048, 0.989; 0.891, 0.083, 0.967; 0.883.
+# Plain wording, measured: 1.000, 0.025, 1.000; 0.957, 0.064, 0.990; 0.988.
+# Indirect wording of another hand, measured: 0.930, 0.061, 0.990; 0.927, 0.067, 0.982; 0.856.
 FLOORS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], float]] = {
-    "test": ((0.94, 0.06, 0.98), (0.90, 0.065, 0.97), 0.89),
-    "blind": ((0.90, 0.07, 0.975), (0.83, 0.10, 0.95), 0.84),
+    "test": ((0.94, 0.06, 0.98), (0.90, 0.065, 0.97), 0.94),
+    "blind": ((0.90, 0.07, 0.975), (0.88, 0.09, 0.965), 0.84),
 }
 
 
