@@ -1,7 +1,7 @@
 """Learns the weights of the triage: `python -m bot.train_triage` writes triage_weights.yaml from examples, the dev sets and
 some of the known questions.
 
-Nothing of the test and blind sets is read. Takes about half an hour on two cores.
+Nothing of the test and blind sets is read. Takes 22 minutes on two cores.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from retrieval.training import paced, readings
 logger = logging.getLogger(__name__)
 
 # Chosen by learning without some hands' sentences and judging those. Gained nothing that could be told: more queries,
-# several networks for one head, what the rules find as a further input, further layers of the model.
+# what the rules find as a further input, further layers of the model.
 N_DETAILS = 160
 N_QUERIES = 8
 # How often a network sees each sentence.
@@ -208,8 +208,9 @@ def fit_networks(tokens: Sequence[torch.Tensor], y: torch.Tensor, counts: torch.
         # and 0.83 without.
         taught = own if len(own) == 1 else list(range(len(HEADS)))
         rows = np.flatnonzero(~torch.isnan(y[:, taught]).all(1).numpy()).tolist()
-        known = [tokens[row] for row in rows], y[rows][:, taught], counts[rows][:, taught]
-        network = fit(*known, n_rounds=N_ROUNDS[name])
+        network = fit(
+            [tokens[row] for row in rows], y[rows][:, taught], counts[rows][:, taught], n_rounds=N_ROUNDS[name]
+        )
         kept = [taught.index(column) for column in own]
         networks.append(replace(network, heads=network.heads[kept], head_bias=network.head_bias[kept]))
     return networks

@@ -68,7 +68,8 @@ class DenseIndex:
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The stored vectors of `rows`: (len(rows), dim) float32."""
-        # For thousands of rows `reconstruct_batch` takes ten times as long.
+        # `reconstruct_batch` calls further threads up for it: with several questions at once 7,800 rows and their product
+        # with a vector cost 0.55 ms of processor time, and so 0.39.
         return np.take(self._matrix, rows, axis=0)
 
     @property

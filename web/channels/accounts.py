@@ -122,6 +122,8 @@ def read_channel_settings(environ: Mapping[str, str], *, data: Path) -> ChannelS
 
 
 def _parse_name(full_name: str) -> tuple[ChannelAdapter, str, str]:
+    if full_name != full_name.upper():
+        raise ChannelSettingsError(f"{full_name} is not a setting; write it in capitals, {full_name.upper()}")
     rest = full_name.removeprefix(PREFIX)
     platform, _, rest = rest.partition("_")
     by_env = {env_platform(adapter): adapter for adapter in ADAPTERS.values()}
@@ -136,8 +138,6 @@ def _parse_name(full_name: str) -> tuple[ChannelAdapter, str, str]:
         account = rest.removesuffix("_" + name)
         if account != rest and re.fullmatch(r"[A-Z0-9]+(_[A-Z0-9]+)*", account):
             return adapter, account.lower(), name
-    if full_name != full_name.upper():
-        raise ChannelSettingsError(f"{full_name} is not a setting; write it in capitals, {full_name.upper()}")
     account = rest.split("_")[0] or "MAIN"
     near = difflib.get_close_matches(rest, [f"{account}_{name}" for name in names], n=2, cutoff=0.4)
     hint = "did you mean " + " or ".join(f"{PREFIX}{platform}_{one}" for one in near) + "?" if near else ""

@@ -51,6 +51,7 @@ def test_several_accounts_of_one_platform(tmp_path: Path) -> None:
         ("GUITU_CHANNEL_SMS_MAIN", "GUITU_CHANNEL_SMS_MAIN_FROM"),
         ("GUITU_CHANNEL_WECHAT_MAIN_MODE_PREVIOUS", "GUITU_CHANNEL_WECHAT_MAIN_"),
         ("GUITU_CHANNEL_", "platforms are"),
+        ("GUITU_CHANNEL_line_MAIN_ACCESS_TOKEN", "write it in capitals, GUITU_CHANNEL_LINE_MAIN_ACCESS_TOKEN"),
         ("GUITU_CHANNEL_LINE_north_ACCESS_TOKEN", "write it in capitals, GUITU_CHANNEL_LINE_NORTH_ACCESS_TOKEN"),
     ],
 )
