@@ -11,7 +11,7 @@ from bot import conversation as conversations
 from bot.compose import compose_quotes
 from bot.contacts import ContactList, unique
 from bot.emergency import card_contacts
-from bot.evidence import N_CANDIDATES, Evidence, choose
+from bot.evidence import Evidence
 from bot.nationalities import likely_nationalities
 from bot.suggestions import Suggestions
 from bot.texts import text
@@ -81,9 +81,7 @@ class Answerer:
     def _quoted(self, answer: Answer, question: Question, conversation: Conversation, assessment: Assessment) -> Answer:
         view = self._view()
         query = conversations.search_query(view.searcher, question, conversation, is_follow_up=assessment.is_follow_up)
-        evidence = choose(
-            query, *view.searcher.find(query, N_CANDIDATES, without=view.withdrawn), view.searcher.verified
-        )
+        evidence = view.evidence(query)
         quotes = compose_quotes(evidence.sentences) if evidence.is_enough else None
         if quotes is None or not quotes.sentences:
             suggestions = () if assessment.is_emergency else self._suggestions.near(view, query)

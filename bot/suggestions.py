@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from bot.evidence import N_CANDIDATES, choose
 from bot.triage import Triage
 from bot.types import Conversation, Question
 from bot.view import View
@@ -51,9 +50,7 @@ class Suggestions:
         answers = self._answers
         if row not in answers:
             known = view.searcher.index.questions[row]
-            query = view.searcher.query(known.text, language=known.language)
-            found = view.searcher.find(query, N_CANDIDATES, without=view.withdrawn)
-            is_enough = choose(query, *found, view.searcher.verified).is_enough
+            is_enough = view.evidence(view.searcher.query(known.text, language=known.language)).is_enough
             question = Question(known.text, known.language)
             if is_enough:
                 assessment = self._triage.assess(question, Conversation(""))

@@ -305,7 +305,7 @@ def test_a_known_question_that_is_not_answered_is_no_suggestion(ask: Ask, monkey
     def unsure(*given: Any) -> Evidence:
         return replace(choose(*given), confidence=0.0)
 
-    monkeypatch.setattr("bot.suggestions.choose", unsure)
+    monkeypatch.setattr("bot.view.choose", unsure)
     assert ask(UNCOVERED).suggestions == ()
 
 
