@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 _SURRENDER_KINDS = ("police", "emergency")
 MAX_SURRENDER_CONTACTS = 3
-# An emergency score from here on brings contacts beside the answer, without the card: so it is with 0 to 9 in 100
+# An emergency score from here on brings contacts beside the answer, without the card: so it is with 0 to 10 in 100
 # questions, by dev set, that bring no card.
 NEAR_ALARM = -1.5
 

@@ -28,16 +28,22 @@ from bot.learned import (
 )
 from bot.situations import RULES_BONUS, situation_by_scores
 from bot.train_triage import (
+    CLEAR_ALARMS,
+    FALSE_ALARMS,
     KNOWN,
     N_DETAILS,
+    N_FOLDS,
     N_KNOWN,
     N_QUERIES,
+    Lesson,
     _Learner,
     fit,
     fit_networks,
     known_lessons,
     lessons,
     limit,
+    parts,
+    set_limits,
 )
 from bot.triage import Scores, Triage
 from bot.triage_set import KINDS, SPLITS, Kind, read_judged
@@ -214,7 +220,7 @@ def test_the_rules_have_a_say_in_the_situation() -> None:
 
 
 def test_weights_are_complete() -> None:
-    for network, heads in zip(Weights.load().networks, NETWORKS.values(), strict=True):
+    for network, heads in zip(Weights.load().networks, NETWORKS, strict=True):
         assert network.queries.shape == (N_QUERIES, N_DETAILS)
         assert network.heads.shape == (len(heads), (N_QUERIES + 1) * N_DETAILS)
         assert all(row.any() for row in network.heads)
@@ -242,7 +248,6 @@ def test_the_network_by_hand() -> None:
     # Keys are tanh(100) = 1 and -1; values 1 and 0, being cut below; the mean -1 is cut to 0.
     share = np.exp(2) / (np.exp(2) + 1)
     assert network.scores(tokens) == pytest.approx([share + 0.5, share], rel=1e-5)
-    assert scores_of([network, network], tokens) == pytest.approx([share + 0.5, share] * 2, rel=1e-5)
 
 
 def test_the_network_is_what_was_learned() -> None:
@@ -265,7 +270,7 @@ def test_what_is_told_apart_is_learned() -> None:
         sentence[int(chance.integers(4)), 0] = 6.0 if case else -6.0
     y = torch.from_numpy(np.tile(is_case[:, None], (1, 2)).astype(np.float32))
     y[:, 1] = torch.nan
-    network = fit(tokens, y, torch.ones_like(y), n_rounds=8)
+    network = fit(tokens, y, torch.ones_like(y), n_rounds=8, lot=0)
     scores = np.array([network.scores(sentence.numpy())[0] for sentence in tokens])
     assert auroc(scores[is_case], scores[~is_case], empty=0.5) > 0.95
 
@@ -274,8 +279,8 @@ def test_each_network_learns_from_what_is_known_for_its_heads(monkeypatch: pytes
     torch = pytest.importorskip("torch")
     learned = []
 
-    def remember(tokens: list[object], y: object, counts: object, *, n_rounds: int) -> Network:
-        learned.append((len(tokens), y, counts))
+    def remember(tokens: list[object], y: object, counts: object, *, n_rounds: int, lot: int) -> Network:
+        learned.append((len(tokens), y, lot))
         # A head for each column, told by its bias.
         bias = np.arange(y.shape[1], dtype=np.float32)  # type: ignore[attr-defined]
         return Network(*[np.zeros((1, 1), np.float32)] * 7, bias[:, None], bias)
@@ -285,9 +290,49 @@ def test_each_network_learns_from_what_is_known_for_its_heads(monkeypatch: pytes
     y[0, HEADS.index("emergency")] = y[1, HEADS.index("follow_up")] = 1
     y[2, HEADS.index("harm")] = y[1, HEADS.index("harm")] = 0
     networks = fit_networks([torch.zeros(2, 1)] * 3, y, torch.ones_like(y))
-    assert [n for n, _, _ in learned] == [1, 2, 3]
-    assert [found.shape[1] for _, found, _ in learned] == [1, 1, len(HEADS)]
-    assert [network.head_bias.tolist() for network in networks] == [[0], [0], list(range(2, len(HEADS)))]
+    assert [n for n, _, _ in learned] == [1, 1, 2, 2, 3]
+    assert [found.shape[1] for _, found, _ in learned] == [1, 1, 1, 1, len(HEADS)]
+    assert [network.head_bias.tolist() for network in networks] == [[0]] * 4 + [list(range(2, len(HEADS)))]
+    # Two networks for a head differ by what they draw alone.
+    assert len({lot for _, _, lot in learned}) == len(NETWORKS)
+
+
+def test_the_mean_of_the_networks_for_a_head_counts() -> None:
+    weights = Weights.load()
+    tokens = np.ones((3, weights.networks[0].keys.shape[1]), dtype=np.float32)
+    found = [network.scores(tokens) for network in weights.networks]
+    scores = scores_of(weights.networks, tokens)
+    for column, head in enumerate(HEADS):
+        of_head = [f[heads.index(head)] for f, heads in zip(found, NETWORKS, strict=True) if head in heads]
+        assert scores[column] == pytest.approx(np.mean(of_head), rel=1e-5)
+
+
+def test_only_those_who_wrote_the_rules_are_in_every_part() -> None:
+    learned = lessons(EVAL)
+    of_hand: dict[str, set[int]] = {}
+    for lesson, part in zip(learned, parts(learned).tolist(), strict=True):
+        of_hand.setdefault(lesson.hand, set()).add(part)
+    assert of_hand.pop("") == set(range(N_FOLDS))
+    assert all(len(found) == 1 for found in of_hand.values())
+
+
+def test_limits_are_set_by_what_was_held_out() -> None:
+    torch = pytest.importorskip("torch")
+    n = 400
+    learned = [Lesson(f"{head} {i}", head, {}, "a") for head in FALSE_ALARMS for i in range(n)]
+    y = torch.full((len(learned), len(HEADS)), torch.nan)
+    scores = np.zeros((len(learned), len(HEADS)), dtype=np.float32)
+    for row, lesson in enumerate(learned):
+        column = HEADS.index(lesson.collection)
+        y[row, column] = row % 2
+        scores[row, column] = row % n
+    networks = [Network(*[np.zeros((1, 1), np.float32)] * 8, np.zeros(len(heads), np.float32)) for heads in NETWORKS]
+    clear_alarm = set_limits(networks, learned, y, scores)
+    for head, false_alarms in FALSE_ALARMS.items():
+        for network, heads in zip(networks, NETWORKS, strict=True):
+            if head in heads:
+                assert network.head_bias[heads.index(head)] == -(n - 2 - 2 * int(false_alarms * n / 2))
+    assert clear_alarm == 2 * (int(FALSE_ALARMS["emergency"] * n / 2) - int(CLEAR_ALARMS * n / 2))
 
 
 def test_lessons_know_who_wrote_them() -> None:
@@ -351,9 +396,9 @@ def test_a_report_has_a_row_for_each_language(tmp_path: Path) -> None:
     assert "zh-Hans" in triage_report(measures)
 
 
-# Measured less a margin of two to eight texts: (recall, false alarms, AUROC) of emergency, of harm, then situations.
-# Plain wording, measured: 1.000, 0.025, 1.000; 0.957, 0.064, 0.990; 0.988.
-# Indirect wording of another hand, measured: 0.930, 0.061, 0.990; 0.927, 0.067, 0.982; 0.856.
+# Measured less a margin of up to eight texts: (recall, false alarms, AUROC) of emergency, of harm, then situations.
+# Plain wording, measured: 1.000, 0.025, 1.000; 0.957, 0.043, 0.995; 0.963.
+# Indirect wording of another hand, measured: 0.917, 0.070, 0.989; 0.918, 0.050, 0.982; 0.861.
 FLOORS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], float]] = {
     "test": ((0.94, 0.06, 0.98), (0.90, 0.065, 0.97), 0.94),
     "blind": ((0.90, 0.07, 0.975), (0.88, 0.09, 0.965), 0.84),
