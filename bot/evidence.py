@@ -1,7 +1,7 @@
 """Decides which sentences answer, and whether the evidence is enough to answer at all.
 
-Small linear models: one orders the sentences, one gives the chance that the best of them answers; where that leaves doubt,
-the best one is read once more, and a third model gives the chance with what that says. evidence.yaml has them twice: for
+Small linear models: one orders the sentences, one gives the chance that the articles answer; where that leaves doubt, the
+best sentence is read once more, and a third model gives the chance with what that says. evidence.yaml has them twice: for
 sentences that were read token by token, and for a model that tells no tokens, without the third. `python -m
 bot.train_evidence` makes the file from the development questions.
 """
@@ -44,7 +44,7 @@ Verify = Callable[[Query, ScoredSentence], float | None]
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The sentences chosen, in the order in which they are shown, and the calibrated chance that they answer."""
+    """The sentences chosen, in the order in which they are shown, and the calibrated chance that the articles answer."""
 
     sentences: tuple[ScoredSentence, ...]
     confidence: float

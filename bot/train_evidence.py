@@ -38,7 +38,7 @@ from retrieval import Hit, Lexicon, Query, ScoredSentence, Searcher, load_embedd
 # Near misses (right subject, missing fact) cannot be told from covered questions well enough to refuse nearly all of
 # them without refusing most covered questions too: see the table that this command prints. Each sentence is a quote
 # that says its own date and place, so the threshold is set to answer.
-ANSWERED_SHARE = 0.93
+ANSWERED_SHARE = 0.95
 MARGIN = 1.5
 ORDER_PENALTY = 0.003
 CONFIDENCE_PENALTY = 0.0003
@@ -78,7 +78,7 @@ def fit_order(found: Sequence[Found]) -> dict[str, float]:
     return dict(zip(names, (round(float(x), 4) for x in solution.x), strict=True))
 
 
-def fit_confidence(rows: Sequence[dict[str, float]], labels: Sequence[bool]) -> dict[str, float]:
+def fit_confidence(rows: Sequence[dict[str, float]], labels: Sequence[bool] | NDArray[np.bool_]) -> dict[str, float]:
     """Weights of the logistic regression; both classes weigh the same."""
     names = list(rows[0])
     features = np.array([[row[name] for name in names] for row in rows])
@@ -106,8 +106,14 @@ class Fitted:
 
 
 def fit(found: Sequence[Found], verify: Verify) -> Fitted:
-    """The models for what was found, with the threshold."""
+    """The models for what was found, with the threshold.
+
+    The chance is that the articles answer the question, not that the first sentence is the right one: learned so, fewer
+    answers are wrong (five-fold, where 0.93 of the covered are answered: 0.124 of all in place of 0.132), because fewer
+    questions without an answer get one (0.102 in place of 0.127).
+    """
     order = fit_order([case for case in found if case[0].facts])
+    is_covered = np.array([bool(judged.facts) for judged, *_ in found])
     rows, right, verified = [], [], []
     for judged, query, hits, sentences in found:
         ranked = ranked_sentences(query, hits, sentences, order)
@@ -116,14 +122,13 @@ def fit(found: Sequence[Found], verify: Verify) -> Fitted:
         log_odds = verify(query, ranked[0][1])
         if log_odds is not None:
             verified.append(with_verified(rows[-1], log_odds))
-    confidence = fit_confidence(rows, right)
+    confidence = fit_confidence(rows, is_covered)
     chances = [logistic(row, confidence) for row in rows]
     second: dict[str, float] = {}
     if len(verified) == len(rows):
-        second = fit_confidence(verified, right)
+        second = fit_confidence(verified, is_covered)
         again = (logistic(row, second) for row in verified)
         chances = [new if is_doubtful(chance) else chance for chance, new in zip(chances, again, strict=True)]
-    is_covered = np.array([bool(judged.facts) for judged, *_ in found])
     threshold = round(float(np.quantile(np.array(chances)[is_covered], 1 - ANSWERED_SHARE)), 3)
     model = {"order": order, "confidence": confidence, "verified": second, "threshold": threshold, "margin": MARGIN}
     return Fitted(model, is_covered, np.array(right), np.array(chances))
@@ -154,7 +159,7 @@ def main(data: Path) -> None:
         models[name] = fitted.model
         is_covered = fitted.is_covered
         print(f"{name}: first sentence right: {fitted.is_right[is_covered].mean():.3f}")
-        for share in (0.5, 0.6, 0.7, 0.8, ANSWERED_SHARE, 0.95):
+        for share in (0.5, 0.6, 0.7, 0.8, 0.9, ANSWERED_SHARE):
             bound = float(np.quantile(fitted.chances[is_covered], 1 - share))
             wrong = float(np.mean(fitted.chances[~is_covered] >= bound))
             print(f"threshold {bound:.3f}: answers {share:.2f} of the covered, {wrong:.2f} of the uncovered questions")
