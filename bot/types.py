@@ -90,7 +90,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the bot says. `confidence` (0..1) is the calibrated chance that the sentences answer the question."""
+    """What the bot says. `confidence` (0..1) is the calibrated chance that the articles answer the question."""
 
     answer_id: str
     status: Status

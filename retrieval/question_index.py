@@ -14,8 +14,8 @@ from retrieval.store import QuestionRow
 from retrieval.vectors import to_unit_rows
 
 # Sentences whose questions are looked at one by one: those whose mean question is nearest. On dev, with 300 as many first
-# sentences are right (0.912; 0.913 with 150) and as many questions without an answer are told; means included, a tenth is
-# read.
+# sentences are right (0.912; 0.913 with 150) and as many questions without an answer are told; means included, a twelfth
+# is read.
 N_NEAR = 150
 # Sentences of which the nearest question is told, and whose passages are looked at.
 N_ASKED = 60
