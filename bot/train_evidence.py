@@ -78,11 +78,11 @@ def fit_order(found: Sequence[Found]) -> dict[str, float]:
     return dict(zip(names, (round(float(x), 4) for x in solution.x), strict=True))
 
 
-def fit_confidence(rows: Sequence[dict[str, float]], labels: Sequence[bool] | NDArray[np.bool_]) -> dict[str, float]:
+def fit_confidence(rows: Sequence[dict[str, float]], labels: NDArray[np.bool_]) -> dict[str, float]:
     """Weights of the logistic regression; both classes weigh the same."""
     names = list(rows[0])
     features = np.array([[row[name] for name in names] for row in rows])
-    y = np.array(labels, dtype=float)
+    y = labels.astype(float)
     weight = np.where(y == 1, 0.5 / max(y.mean(), 1e-9), 0.5 / max(1 - y.mean(), 1e-9))
 
     def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:

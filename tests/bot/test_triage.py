@@ -248,6 +248,12 @@ def test_the_network_by_hand() -> None:
     # Keys are tanh(100) = 1 and -1; values 1 and 0, being cut below; the mean -1 is cut to 0.
     share = np.exp(2) / (np.exp(2) + 1)
     assert network.scores(tokens) == pytest.approx([share + 0.5, share], rel=1e-5)
+    # Biases 0 and 1 for emergencies, 2 and 3 for harm, 4 for the others.
+    networks = [
+        dataclasses.replace(network, heads=heads[[0] * len(of)], head_bias=np.full(len(of), n, dtype=np.float32))
+        for n, of in enumerate(NETWORKS)
+    ]
+    assert scores_of(networks, tokens) == pytest.approx([share + 0.5, share + 2.5, *[share + 4] * 7], rel=1e-5)
 
 
 def test_the_network_is_what_was_learned() -> None:
