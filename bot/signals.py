@@ -22,6 +22,7 @@ SIGNALS_FILE = Path(__file__).parent / "signals.yaml"
 MAX_READ_CHARS = 2000
 # Languages written in Latin letters, whose phrases stand between word boundaries.
 _LATIN = frozenset({"en", "vi", "id", "ms", "tl", "pt", "sw", "latn"})
+_CHINESE, _KOREAN = 0x2E, 0xAC
 _LETTER = r"[a-z\u00df-\u024f\u1e00-\u1eff]"
 # How alike a typed word and a word of the list must be to count as the same (difflib ratio, chosen on dev).
 _LIKENESS = 0.85
@@ -30,20 +31,23 @@ _MIN_MISSPELT_CHARS = 5
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One signal: its weight and its patterns, one for Latin letters without accents and one for other scripts.
+    """One signal: its weight and its patterns, one for Latin letters without accents and one for each other script (`scripts_in`)
+    or several that occur together; for none, where no script is needed.
 
-    Two patterns, as most texts need only one of them and looking is what a question waits for.
+    A text needs few of them, and looking is what a question waits for.
     """
 
     name: str
     weight: float
     latin: re.Pattern[str] | None
-    other: re.Pattern[str] | None
+    others: Mapping[frozenset[int], re.Pattern[str]]
 
-    def is_in(self, marked: str, plain: str, *, has_latin: bool, has_other: bool) -> bool:
-        """Whether the signal occurs in a text, given with accents and without."""
-        if has_other and self.other is not None and self.other.search(marked):
-            return True
+    def is_in(self, marked: str, plain: str, *, has_latin: bool, scripts: frozenset[int]) -> bool:
+        """Whether the signal occurs in a text, given with accents and without, and the scripts other than Latin in it."""
+        if scripts:
+            for needed, pattern in self.others.items():
+                if (not needed or needed & scripts) and pattern.search(marked):
+                    return True
         return has_latin and self.latin is not None and self.latin.search(plain) is not None
 
 
@@ -80,14 +84,12 @@ class Signals:
         """Names of the groups that occur in `text`."""
         forms = self._forms(text)
         folded = forms[0][0]
-        scripts = {
-            "has_latin": re.search(r"[a-z0-9\u00df-\u024f\u1e00-\u1eff]", folded) is not None,
-            "has_other": re.search(r"[^\x00-\u024f\u1e00-\u1eff]", folded) is not None,
-        }
+        has_latin = re.search(r"[a-z0-9\u00df-\u024f\u1e00-\u1eff]", folded) is not None
+        scripts = scripts_in(folded)
         return frozenset(
             name
             for name, group in self.groups.items()
-            if any(group.is_in(marked, plain, **scripts) for marked, plain in forms)
+            if any(group.is_in(marked, plain, has_latin=has_latin, scripts=scripts) for marked, plain in forms)
         )
 
     def weight(self, names: Iterable[str]) -> float:
@@ -128,16 +130,29 @@ def default_signals() -> Signals:
     return Signals.load()
 
 
+def scripts_in(text: str) -> frozenset[int]:
+    """The scripts other than Latin in `text`: the page of Unicode of each letter, but one number for all Chinese and
+    Japanese and one for Korean."""
+    codes = {ord(char) for char in text}
+    return frozenset(
+        _KOREAN if 0xAC00 <= code <= 0xD7AF else _CHINESE if code >= 0x2E80 else code >> 8
+        for code in codes
+        if code > 0x24F and not 0x1E00 <= code <= 0x1EFF
+    )
+
+
 def _group(name: str, record: Mapping[str, Any]) -> Group:
     words: list[str] = []
     latin: list[str] = []
-    other: list[str] = []
+    others: dict[frozenset[int], list[str]] = defaultdict(list)
     for language, group in record["phrases"].items():
         for phrase in map(fold, group):
             if language in _LATIN:
                 words.append(without_marks(phrase))
             else:
-                other.append(phrase)
+                # One that also has a word in Latin letters («护照|passport») may be found by that alone.
+                needed = frozenset() if re.search(r"[a-z]{2}", phrase) else scripts_in(phrase)
+                others[needed].append(phrase)
                 # A phrase of another script may hold Latin letters («护照 nila kuha», «KK园区»).
                 if not re.search(r"[^\x00-\u024f]", phrase):
                     latin.append(without_marks(phrase))
@@ -148,7 +163,7 @@ def _group(name: str, record: Mapping[str, Any]) -> Group:
             name=str(name),
             weight=float(record["weight"]),
             latin=re.compile(_any_of(latin)) if latin else None,
-            other=re.compile(_any_of(other)) if other else None,
+            others={needed: re.compile(_any_of(phrases)) for needed, phrases in others.items()},
         )
     except re.error as error:
         raise ValueError(f"group '{name}' holds a phrase that is no regular expression: {error}") from error
