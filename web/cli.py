@@ -206,7 +206,6 @@ def _ready_service() -> Service:
 
 def _serve(arguments: argparse.Namespace) -> int:
     import uvicorn
-    from threadpoolctl import threadpool_limits
 
     from retrieval import RetrievalError
     from web.channels.accounts import read_channel_settings
@@ -241,10 +240,7 @@ def _serve(arguments: argparse.Namespace) -> int:
                 _say("starting without answers: only emergency cards, contacts and the offer check work")
         host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, date_header=True)
-        server = Server(config, f"归途 Guitu is ready: http://{host}:{listener.getsockname()[1]}")
-        # The products of one question are small: further threads for them wait for one another, at twice the processor time.
-        with threadpool_limits(1, user_api="blas"):
-            server.run(sockets=[listener])
+        Server(config, f"归途 Guitu is ready: http://{host}:{listener.getsockname()[1]}").run(sockets=[listener])
     return 0
 
 

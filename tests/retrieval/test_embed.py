@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import itertools
 import json
 import shutil
 import subprocess
@@ -28,8 +29,17 @@ from retrieval.embed import (
     SentenceTransformerEmbedder,
     load_embedder,
 )
-from retrieval.encoders import EXPORT_FORMAT, FairPool, batches_by_length, clean_text, model_digest
+from retrieval.encoders import (
+    EXPORT_FORMAT,
+    N_TOGETHER,
+    FairPool,
+    Together,
+    batches_by_length,
+    clean_text,
+    model_digest,
+)
 from retrieval.errors import EmbedderError
+from retrieval.padding import SHORT_TOKENS
 from retrieval.vectors import to_unit_rows
 
 HOSTILE = {
@@ -135,10 +145,7 @@ def test_things_are_lent_in_the_order_asked_for() -> None:
     with pool.lend():
         for n_waiting, thread in enumerate(threads, 1):
             thread.start()
-            deadline = time.monotonic() + 10
-            while len(pool._waiting) < n_waiting:
-                assert time.monotonic() < deadline
-                time.sleep(0.001)
+            _wait_until(lambda n=n_waiting: len(pool._waiting) == n)
     use("last")  # asked for at once, but after the two
     for thread in threads:
         thread.join()
@@ -151,6 +158,82 @@ def test_a_thing_is_given_back_after_an_error() -> None:
         raise ZeroDivisionError
     with pool.lend() as thing:
         assert thing == "thing"
+
+
+class TestTogether:
+    def test_those_who_wait_are_served_together_in_their_order(self) -> None:
+        served: list[list[int]] = []
+        goes_on = threading.Event()
+
+        def serve(things: list[int]) -> list[int]:
+            served.append(things)
+            assert goes_on.wait(10)
+            return [10 * thing for thing in things]
+
+        together = Together(serve, most=2, n_at_once=1)
+        became: dict[int, int] = {}
+        threads = [threading.Thread(target=lambda n=n: became.update({n: together.get(n)})) for n in range(4)]
+        for n, thread in enumerate(threads):
+            thread.start()
+            _wait_until(lambda n=n: len(served) == 1 and len(together._waiting) == n)
+        goes_on.set()
+        for thread in threads:
+            thread.join(10)
+        assert served == [[0], [1, 2], [3]]
+        assert became == {0: 0, 1: 10, 2: 20, 3: 30}
+        assert together.get(4) == 40
+
+    def test_as_many_serve_as_may(self) -> None:
+        both = threading.Barrier(2)
+
+        def serve(things: list[int]) -> list[int]:
+            both.wait(10)
+            return things
+
+        together = Together(serve, most=2, n_at_once=2)
+        became: list[int] = []
+        threads = [threading.Thread(target=lambda n=n: became.append(together.get(n))) for n in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert sorted(became) == [0, 1]
+
+    def test_an_error_reaches_all_who_were_served_and_nobody_else(self) -> None:
+        served: list[list[int]] = []
+        goes_on = threading.Event()
+
+        def serve(things: list[int]) -> list[int]:
+            served.append(things)
+            assert goes_on.wait(10)
+            if 1 in things:
+                raise ZeroDivisionError
+            return things
+
+        together = Together(serve, most=2, n_at_once=1)
+        became: dict[int, object] = {}
+
+        def ask(n: int) -> None:
+            try:
+                became[n] = together.get(n)
+            except ZeroDivisionError as error:
+                became[n] = type(error)
+
+        threads = [threading.Thread(target=ask, args=(n,)) for n in range(4)]
+        for n, thread in enumerate(threads):
+            thread.start()
+            _wait_until(lambda n=n: len(served) == 1 and len(together._waiting) == n)
+        goes_on.set()
+        for thread in threads:
+            thread.join(10)
+        assert became == {0: 0, 1: ZeroDivisionError, 2: ZeroDivisionError, 3: 3}
+
+
+def _wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 # -- the stand-in --------------------------------------------------------------------------------------------
@@ -249,6 +332,18 @@ class TestOpenVino:
             # A row a token, none for the padding.
             n_tokens = len(openvino_embedder._tokenizer.encode("query: " + clean_text(text, 8192)).ids)
             assert len(first.tokens) == n_tokens
+
+    def test_short_questions_are_read_together_as_alone(self, openvino_embedder: OpenVinoEmbedder) -> None:
+        tokenizer = openvino_embedder._tokenizer
+        ids = [
+            tokenizer.encode(f"query: {text}").ids for text in ("12308怎么打", "他们不让我走，护照也被收了", "KK Park")
+        ]
+        assert max(map(len, ids)) <= SHORT_TOKENS
+        for pair in itertools.permutations(ids, N_TOGETHER):
+            for found, one in zip(openvino_embedder._infer_tokens(list(pair), SHORT_TOKENS), pair, strict=True):
+                alone = openvino_embedder._infer_tokens([one], SHORT_TOKENS)[0]
+                np.testing.assert_array_equal(found[0], alone[0])
+                np.testing.assert_array_equal(found[1], alone[1])
 
     def test_padding_does_not_matter(self, openvino_embedder: OpenVinoEmbedder) -> None:
         tokenizer = openvino_embedder._tokenizer

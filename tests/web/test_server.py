@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from pathlib import Path
 
 import pytest
-import uvicorn
-from threadpoolctl import threadpool_info
 
-from web.cli import main
-from web.server import Server, listening_socket
+from web.server import listening_socket
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -39,16 +35,3 @@ def test_a_taken_port_is_refused() -> None:
         first.listen()
         with pytest.raises(OSError, match="in use"):
             listening_socket("127.0.0.1", first.getsockname()[1])
-
-
-def test_questions_are_multiplied_in_one_thread(built_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several would wait for one another: each product of one question is small."""
-    n_threads: list[int] = []
-
-    def run(server: Server, sockets: list[socket.socket]) -> None:
-        n_threads.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
-
-    monkeypatch.setattr(uvicorn.Server, "run", run)
-    monkeypatch.setenv("GUITU_DATA", str(built_data))
-    assert main(["serve", "--port", "0"]) == 0
-    assert set(n_threads) == {1}
