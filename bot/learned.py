@@ -17,11 +17,13 @@ from retrieval import Reading, is_of_model, load_yaml, number_lines, read_blocks
 
 WEIGHTS_FILE = Path(__file__).parent / "triage_weights.yaml"
 # The networks and what each decides on. An emergency and a harmful request have their own: there is enough to learn from,
-# and in a network for all of them one was told the less well the more was learned of the other. Two for each, of which the
-# mean counts, differ in what they drew by lot while they learned: what only one of them sees is seldom so.
+# and in a network for all of them one was told the less well the more was learned of the other. Two and three, of which the
+# mean counts, differ in what they drew by lot while they learned: what only one of them sees is seldom so. Held out, of
+# plain harmful requests 0.976 are found with three and 0.968 with two, of their look-alikes 0.012 and 0.016.
 NETWORKS: Sequence[tuple[str, ...]] = (
     ("emergency",),
     ("emergency",),
+    ("harm",),
     ("harm",),
     ("harm",),
     ("follow_up", *SITUATIONS),

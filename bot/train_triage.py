@@ -1,7 +1,7 @@
 """Learns the weights of the triage: `python -m bot.train_triage` writes triage_weights.yaml from examples, the dev sets and
 some of the known questions.
 
-Nothing of the test and blind sets is read. Takes 40 minutes on two cores.
+Nothing of the test and blind sets is read. Takes 50 minutes on two cores.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ N_KNOWN = 12000
 KNOWN = "known"
 # The share of a head's hardest look-alikes, by hands that the network has not seen, that may be taken for its case: there
 # the limit is set. A missed emergency costs more than a needless card, which stands above the answer and not in its
-# place; a harmful request that is not declined gets quotes of published warnings. Of plain look-alikes, held out, 0.03 are
-# declined with 0.06 (0.96 of the plain requests), 0.05 with 0.08 (0.97).
-FALSE_ALARMS = {"emergency": 0.08, "harm": 0.06, "follow_up": 0.05}
+# place; a harmful request that is not declined gets quotes of published warnings. Of plain look-alikes, held out, 0.012 are
+# declined with 0.06 (0.960 of the plain requests), 0.012 with 0.07 (0.976), 0.024 with 0.08 (0.980).
+FALSE_ALARMS = {"emergency": 0.08, "harm": 0.07, "follow_up": 0.05}
 # The same where an alarm also decides on the situation.
 CLEAR_ALARMS = 0.03
 _ALARM_CLASSES = frozenset({"trapped", "family_alarm", "self_harm", "violence"})

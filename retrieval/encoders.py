@@ -230,8 +230,9 @@ class OpenVinoEmbedder:
     """Computes with OpenVINO on the processor, from a folder that `retrieval.export` has written.
 
     bfloat16 is used where the processor has it: about 1.5 times as fast as float32, cosine to it 0.99999. A
-    row of a batch then differs from the same text alone by up to 6e-4 in a component, so `embed_query` always
-    runs its text alone: the same question gives the same vector, whatever else is being asked.
+    row of a batch then differs from the same text alone by up to 6e-4 in a component, so a question is read alone or,
+    where it is short, in a shape of its own for two, which gives the same: the same question gives the same vector,
+    whatever else is being asked.
     """
 
     backend = "openvino"

@@ -248,12 +248,12 @@ def test_the_network_by_hand() -> None:
     # Keys are tanh(100) = 1 and -1; values 1 and 0, being cut below; the mean -1 is cut to 0.
     share = np.exp(2) / (np.exp(2) + 1)
     assert network.scores(tokens) == pytest.approx([share + 0.5, share], rel=1e-5)
-    # Biases 0 and 1 for emergencies, 2 and 3 for harm, 4 for the others.
+    # Biases 0 and 1 for emergencies, 2 to 4 for harm, 5 for the others.
     networks = [
         dataclasses.replace(network, heads=heads[[0] * len(of)], head_bias=np.full(len(of), n, dtype=np.float32))
         for n, of in enumerate(NETWORKS)
     ]
-    assert scores_of(networks, tokens) == pytest.approx([share + 0.5, share + 2.5, *[share + 4] * 7], rel=1e-5)
+    assert scores_of(networks, tokens) == pytest.approx([share + 0.5, share + 3, *[share + 5] * 7], rel=1e-5)
 
 
 def test_the_network_is_what_was_learned() -> None:
@@ -296,10 +296,10 @@ def test_each_network_learns_from_what_is_known_for_its_heads(monkeypatch: pytes
     y[0, HEADS.index("emergency")] = y[1, HEADS.index("follow_up")] = 1
     y[2, HEADS.index("harm")] = y[1, HEADS.index("harm")] = 0
     networks = fit_networks([torch.zeros(2, 1)] * 3, y, torch.ones_like(y))
-    assert [n for n, _, _ in learned] == [1, 1, 2, 2, 3]
-    assert [found.shape[1] for _, found, _ in learned] == [1, 1, 1, 1, len(HEADS)]
-    assert [network.head_bias.tolist() for network in networks] == [[0]] * 4 + [list(range(2, len(HEADS)))]
-    # Two networks for a head differ by what they draw alone.
+    assert [n for n, _, _ in learned] == [1, 1, 2, 2, 2, 3]
+    assert [found.shape[1] for _, found, _ in learned] == [1, 1, 1, 1, 1, len(HEADS)]
+    assert [network.head_bias.tolist() for network in networks] == [[0]] * 5 + [list(range(2, len(HEADS)))]
+    # Networks for one head differ by what they draw alone.
     assert len({lot for _, _, lot in learned}) == len(NETWORKS)
 
 
@@ -403,8 +403,8 @@ def test_a_report_has_a_row_for_each_language(tmp_path: Path) -> None:
 
 
 # Measured less a margin of up to eight texts: (recall, false alarms, AUROC) of emergency, of harm, then situations.
-# Plain wording, measured: 1.000, 0.025, 1.000; 0.957, 0.043, 0.995; 0.963.
-# Indirect wording of another hand, measured: 0.917, 0.070, 0.989; 0.918, 0.050, 0.982; 0.861.
+# Plain wording, measured: 1.000, 0.013, 1.000; 0.957, 0.043, 0.996; 0.988.
+# Indirect wording of another hand, measured: 0.917, 0.052, 0.989; 0.909, 0.058, 0.982; 0.867.
 FLOORS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], float]] = {
     "test": ((0.94, 0.06, 0.98), (0.90, 0.065, 0.97), 0.94),
     "blind": ((0.90, 0.07, 0.975), (0.88, 0.09, 0.965), 0.84),
