@@ -22,6 +22,7 @@ SIGNALS_FILE = Path(__file__).parent / "signals.yaml"
 MAX_READ_CHARS = 2000
 # Languages written in Latin letters, whose phrases stand between word boundaries.
 _LATIN = frozenset({"en", "vi", "id", "ms", "tl", "pt", "sw", "latn"})
+# What stands for their many pages of Unicode (`scripts_in`).
 _CHINESE, _KOREAN = 0x2E, 0xAC
 _LETTER = r"[a-z\u00df-\u024f\u1e00-\u1eff]"
 # How alike a typed word and a word of the list must be to count as the same (difflib ratio, chosen on dev).

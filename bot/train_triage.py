@@ -1,7 +1,7 @@
 """Learns the weights of the triage: `python -m bot.train_triage` writes triage_weights.yaml from examples, the dev sets and
 some of the known questions.
 
-Nothing of the test and blind sets is read. Takes 50 minutes on two cores.
+Nothing of the test and blind sets is read. Takes an hour on two cores.
 """
 
 from __future__ import annotations

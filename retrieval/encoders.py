@@ -47,7 +47,7 @@ EMBEDDINGS_FILE = "embeddings.npy"
 
 N_TOGETHER = 2
 """So many short questions are read together when several wait. In fixed shapes each gives the same numbers, to the bit, as alone.
-With 16 clients two cores then spend 20.8 ms on a question in place of 25.6; four, padded where fewer wait, gained nothing."""
+With 16 clients two cores then spend 20.9 ms on a question in place of 25.6; four, padded where fewer wait, gained nothing."""
 _YOUR_TURN = object()
 _BATCH_TOKENS = 1024  # padding included; larger batches were no faster and held more memory
 _CHUNK_TEXTS = 512  # tokenised and sorted together
