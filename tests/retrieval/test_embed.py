@@ -162,23 +162,7 @@ def test_a_thing_is_given_back_after_an_error() -> None:
 
 class TestTogether:
     def test_those_who_wait_are_served_together_in_their_order(self) -> None:
-        served: list[list[int]] = []
-        goes_on = threading.Event()
-
-        def serve(things: list[int]) -> list[int]:
-            served.append(things)
-            assert goes_on.wait(10)
-            return [10 * thing for thing in things]
-
-        together = Together(serve, most=2, n_at_once=1)
-        became: dict[int, int] = {}
-        threads = [threading.Thread(target=lambda n=n: became.update({n: together.get(n)})) for n in range(4)]
-        for n, thread in enumerate(threads):
-            thread.start()
-            _wait_until(lambda n=n: len(served) == 1 and len(together._waiting) == n)
-        goes_on.set()
-        for thread in threads:
-            thread.join(10)
+        together, served, became = _served_while_three_wait(lambda things: [10 * thing for thing in things])
         assert served == [[0], [1, 2], [3]]
         assert became == {0: 0, 1: 10, 2: 20, 3: 30}
         assert together.get(4) == 40
@@ -200,33 +184,45 @@ class TestTogether:
         assert sorted(became) == [0, 1]
 
     def test_an_error_reaches_all_who_were_served_and_nobody_else(self) -> None:
-        served: list[list[int]] = []
-        goes_on = threading.Event()
-
-        def serve(things: list[int]) -> list[int]:
-            served.append(things)
-            assert goes_on.wait(10)
+        def become(things: list[int]) -> list[int]:
             if 1 in things:
                 raise ZeroDivisionError
             return things
 
-        together = Together(serve, most=2, n_at_once=1)
-        became: dict[int, object] = {}
-
-        def ask(n: int) -> None:
-            try:
-                became[n] = together.get(n)
-            except ZeroDivisionError as error:
-                became[n] = type(error)
-
-        threads = [threading.Thread(target=ask, args=(n,)) for n in range(4)]
-        for n, thread in enumerate(threads):
-            thread.start()
-            _wait_until(lambda n=n: len(served) == 1 and len(together._waiting) == n)
-        goes_on.set()
-        for thread in threads:
-            thread.join(10)
+        _, _, became = _served_while_three_wait(become)
         assert became == {0: 0, 1: ZeroDivisionError, 2: ZeroDivisionError, 3: 3}
+
+
+def _served_while_three_wait(
+    become: Callable[[list[int]], list[int]],
+) -> tuple[Together, list[list[int]], dict[int, object]]:
+    """Threads ask for 0 to 3, the last three while the first one is served: what served them, what was served together, and
+    what each became or the class of its error."""
+    served: list[list[int]] = []
+    goes_on = threading.Event()
+
+    def serve(things: list[int]) -> list[int]:
+        served.append(things)
+        assert goes_on.wait(10)
+        return become(things)
+
+    together = Together(serve, most=2, n_at_once=1)
+    became: dict[int, object] = {}
+
+    def ask(n: int) -> None:
+        try:
+            became[n] = together.get(n)
+        except ZeroDivisionError as error:
+            became[n] = type(error)
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(4)]
+    for n, thread in enumerate(threads):
+        thread.start()
+        _wait_until(lambda n=n: len(served) == 1 and len(together._waiting) == n)
+    goes_on.set()
+    for thread in threads:
+        thread.join(10)
+    return together, served, became
 
 
 def _wait_until(is_so: Callable[[], bool]) -> None:
