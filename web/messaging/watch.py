@@ -6,6 +6,7 @@ anywhere else.
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from dataclasses import asdict, dataclass, replace
 
@@ -85,6 +86,8 @@ class Watch:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._seen: dict[Key, _Seen] = {}
+        # What is read while another still writes is out of date, and would be the last word until the next round.
+        self._one_at_a_time = asyncio.Lock()
         self.states: dict[Key, AccountState] = {}
 
     def accept(self, account: Account) -> None:
@@ -104,20 +107,21 @@ class Watch:
         Raises:
             StoreError: nothing was written; the counts are kept.
         """
-        seen, self._seen = self._seen, {}
+        async with self._one_at_a_time:
+            seen, self._seen = self._seen, {}
 
-        def work(connection: Connection) -> dict[Key, AccountState]:
-            for key in sorted(seen):
-                _write(connection, key, seen[key])
-            return read_states(connection)
+            def work(connection: Connection) -> dict[Key, AccountState]:
+                for key in sorted(seen):
+                    _write(connection, key, seen[key])
+                return read_states(connection)
 
-        try:
-            self.states = await self._hub.database.run(work)
-        except StoreError:
-            for key, later in self._seen.items():
-                seen.setdefault(key, _Seen()).add(later)
-            self._seen = seen
-            raise
+            try:
+                self.states = await self._hub.database.run(work)
+            except StoreError:
+                for key, later in self._seen.items():
+                    seen.setdefault(key, _Seen()).add(later)
+                self._seen = seen
+                raise
 
     def metrics(self) -> str:
         """The accounts and the steps of this process, in the text format of Prometheus."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import sqlite3
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Connection, update
 from starlette.concurrency import run_in_threadpool
 
 from tests.web.channels.support import Clock, Running, environment, running
@@ -93,6 +96,31 @@ async def test_silence_is_logged_and_ends(tmp_path: Path, database_url: str, cap
         await run.service.upkeep.sweep()
         await run.service.upkeep.reconcile()
         assert "no delivery since" not in caplog.text
+
+
+async def test_rounds_that_meet_leave_what_was_read_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(tmp_path, "line") as run:
+        watch, database = run.service.watch, run.service.hub.database
+        await watch.save()
+        has_read, may_end, do = asyncio.Event(), asyncio.Event(), database.run
+
+        async def slow(work: Callable[[Connection], Any]) -> Any:
+            """Has read, but hands it back later."""
+            found = await do(work)
+            has_read.set()
+            await may_end.wait()
+            return found
+
+        monkeypatch.setattr(database, "run", slow)
+        before = asyncio.create_task(watch.save())
+        await has_read.wait()
+        watch.accept(run.service.hub.accounts["line", "main"])
+        monkeypatch.setattr(database, "run", do)
+        after = asyncio.create_task(watch.save())
+        await asyncio.wait([after], timeout=0.5)
+        may_end.set()
+        await asyncio.gather(before, after)
+        assert watch.states["line", "main"].accepted_at
 
 
 async def test_check_tells_of_rejected_deliveries_and_of_answers_given_up(tmp_path: Path) -> None:
