@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bot.errors import SignalsError
 from bot.types import SITUATIONS, Situation
-from retrieval import Reading, is_of_model, load_yaml, number_lines, read_blocks
+from retrieval import Network, Reading, is_of_model, load_yaml, number_lines, read_blocks
 
 WEIGHTS_FILE = Path(__file__).parent / "triage_weights.yaml"
 # The networks and what each decides on. An emergency and a harmful request have their own: there is enough to learn from,
@@ -50,40 +50,6 @@ class Judgement:
     harm: float
     follow_up: float
     situations: Mapping[Situation, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """Attention over the tokens of a question: a few details, each looked for by a query, and the whole.
-
-    Each token (width,) has a key and a value (h,); each of the q queries takes the values where keys are like it. These
-    and the whole, made from the mean of the tokens, are what the n heads weigh.
-    """
-
-    keys: Array
-    key_bias: Array
-    queries: Array
-    values: Array
-    value_bias: Array
-    whole: Array
-    whole_bias: Array
-    heads: Array
-    head_bias: Array
-
-    @staticmethod
-    def shapes(width: int, h: int, q: int, n: int) -> tuple[tuple[int, ...], ...]:
-        """The shapes of the arrays, in the order of the fields."""
-        return (h, width), (h,), (q, h), (h, width), (h,), (h, width), (h,), (n, (q + 1) * h), (n,)
-
-    def scores(self, tokens: Array) -> Array:
-        """(n,) float32, one for each head, for the tokens of one question (t, width) with t > 0."""
-        likeness = np.tanh(tokens @ self.keys.T + self.key_bias) @ self.queries.T
-        shares = np.exp(likeness - likeness.max(axis=0))
-        shares /= shares.sum(axis=0)
-        details = shares.T @ np.maximum(tokens @ self.values.T + self.value_bias, 0)
-        whole = np.maximum(self.whole @ tokens.mean(axis=0) + self.whole_bias, 0)
-        found: Array = self.heads @ np.concatenate([details.ravel(), whole]) + self.head_bias
-        return found
 
 
 def scores_of(networks: Sequence[Network], tokens: Array) -> Array:

@@ -19,6 +19,7 @@ from retrieval.errors import (
 from retrieval.language import LANGUAGES, detect_language
 from retrieval.learned_file import is_of_model, number_lines, read_blocks
 from retrieval.lexicon import Entry, Lexicon
+from retrieval.network import Network
 from retrieval.reranker import LOG_ODDS_RANGE
 from retrieval.text import clean, fold
 from retrieval.types import (
@@ -77,6 +78,7 @@ __all__ = [
     "KnownQuestion",
     "Lexicon",
     "Library",
+    "Network",
     "Passage",
     "Query",
     "Reading",
