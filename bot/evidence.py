@@ -1,9 +1,10 @@
 """Decides which sentences answer, and whether the evidence is enough to answer at all.
 
 Small linear models: one orders the sentences, one gives the chance that the articles answer; where that leaves doubt, the
-best sentence is read once more, and a third model gives the chance with what that says. evidence.yaml has them twice: for
-sentences that were read token by token, and for a model that tells no tokens, without the third. `python -m
-bot.train_evidence` makes the file from the development questions.
+best sentence is read once more, and a third model gives the chance with what that says. evidence.yaml has them for
+sentences that were read token by token, and for a model that tells no tokens, without the third. The chance is there once
+more for our own articles, of which is known what they cover. `python -m bot.train_evidence` makes the file from the
+development questions.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ WEIGHTS_PATH = Path(__file__).parent / "evidence.yaml"
 MIN_RERANKED_NEXT = -2.0
 # Log odds of the reranker in units of this: the weights are then of the same size as the others.
 RERANKED_UNIT = 3.0
+# What the question alone says of coverage counts within this many log odds.
+COVERAGE_RANGE = 8.0
 # Chances between these leave doubt. On dev the others are told as well without a second look.
 DOUBTFUL = (0.15, 0.85)
 KINDS: tuple[Kind, ...] = ("phone", "count", "date")
@@ -57,23 +60,32 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """The models; `verified` gives the chance after a second look, and is empty where none is taken. `threshold` is the
-    least confidence with which the bot answers; `margin` the most by which a further sentence may stand behind the best."""
+class Chance:
+    """The models of the chance that the articles answer; `verified` gives it after a second look, and is empty where none is
+    taken. `threshold` is the least chance with which the bot answers."""
 
-    order: Mapping[str, float]
     confidence: Mapping[str, float]
     verified: Mapping[str, float]
     threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The models; `margin` is the most by which a further sentence may stand behind the best. `own` gives the chance where the
+    best sentence is of an article that `Query.coverage` tells of, and is None where nothing was learned for that."""
+
+    order: Mapping[str, float]
     margin: float
+    chance: Chance
+    own: Chance | None = None
 
 
 @lru_cache(maxsize=2)
 def weights(*, reranked: bool) -> Weights:
     """The models in evidence.yaml for sentences that were read token by token, or for those that were not."""
     loaded = load_yaml(WEIGHTS_PATH.read_text("utf-8"))["reranked" if reranked else "plain"]
-    models = (loaded["order"], loaded["confidence"], loaded["verified"])
-    return Weights(*models, float(loaded["threshold"]), float(loaded["margin"]))
+    own = Chance(**loaded["own"]) if "own" in loaded else None
+    return Weights(loaded["order"], loaded["margin"], Chance(**loaded["chance"]), own)
 
 
 def quotable(sentences: Sequence[ScoredSentence]) -> list[ScoredSentence]:
@@ -93,7 +105,7 @@ def choose(
     sentences = quotable(sentences)
     model = weights(reranked=bool(sentences) and sentences[0].reranked is not None)
     if not hits or not sentences:
-        return Evidence((), 0.0, model.threshold)
+        return Evidence((), 0.0, model.chance.threshold)
     ranked = ranked_sentences(query, hits, sentences, model.order)
     best_value, best = ranked[0]
     chosen = [best]
@@ -109,12 +121,15 @@ def choose(
     if len(chosen) == 1:
         chosen += _next_in_passage(best, sentences)
     features = confidence_features(query, hits, ranked)
-    confidence = logistic(features, model.confidence)
-    if verify is not None and model.verified and is_doubtful(confidence):
+    chance = model.chance
+    if model.own is not None and query.coverage is not None and best.hit.article.is_own:
+        features, chance = with_coverage(features, query.coverage), model.own
+    confidence = logistic(features, chance.confidence)
+    if verify is not None and chance.verified and is_doubtful(confidence):
         verified = verify(query, best)
         if verified is not None:
-            confidence = logistic(with_verified(features, verified), model.verified)
-    return Evidence(tuple(_in_reading_order(chosen)), confidence, model.threshold)
+            confidence = logistic(with_verified(features, verified), chance.verified)
+    return Evidence(tuple(_in_reading_order(chosen)), confidence, chance.threshold)
 
 
 def _next_in_passage(best: ScoredSentence, sentences: Sequence[ScoredSentence]) -> list[ScoredSentence]:
@@ -216,6 +231,11 @@ def _reranked_features(ranked: Sequence[tuple[float, ScoredSentence]]) -> dict[s
 def is_doubtful(chance: float) -> bool:
     """Whether a second look is taken."""
     return DOUBTFUL[0] < chance < DOUBTFUL[1]
+
+
+def with_coverage(features: Mapping[str, float], log_odds: float) -> dict[str, float]:
+    """The features of the confidence with what the question alone says."""
+    return {**features, "coverage": max(-COVERAGE_RANGE, min(log_odds, COVERAGE_RANGE)) / RERANKED_UNIT}
 
 
 def with_verified(features: Mapping[str, float], log_odds: float) -> dict[str, float]:

@@ -1,16 +1,17 @@
 """`python -m bot.train_evidence DATA_FOLDER`: fits evidence.yaml on the development questions alone.
 
 Order: a softmax over the sentences of the candidate passages, those that rest on a judged fact being right.
-Confidence: a logistic regression over covered questions (right or wrong first sentence) and uncovered ones, and a second
+Chance: a logistic regression over covered questions (right or wrong first sentence) and uncovered ones, and a second
 one with what the verifier says, with the threshold at which `ANSWERED_SHARE` of the covered questions are answered.
-Both are fitted twice: for sentences read token by token, and for a model that tells no tokens.
+Both are fitted for sentences read token by token and for a model that tells no tokens, the chance once more with what the
+question alone says of coverage.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from bot.evidence import (
     order_features,
     quotable,
     ranked_sentences,
+    with_coverage,
     with_verified,
 )
 from bot.question_set import JudgedQuestion, read_questions
@@ -95,43 +97,58 @@ def fit_confidence(rows: Sequence[dict[str, float]], labels: NDArray[np.bool_]) 
     return dict(zip(names, (round(float(x), 4) for x in solution.x), strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """A model as it stands in evidence.yaml, and what it makes of the development questions."""
-
-    model: dict[str, Any]
-    is_covered: NDArray[np.bool_]
-    is_right: NDArray[np.bool_]
-    chances: NDArray[np.float64]
-
-
-def fit(found: Sequence[Found], verify: Verify) -> Fitted:
-    """The models for what was found, with the threshold.
+def fit_chance(
+    rows: Sequence[dict[str, float]], second_looks: Sequence[float | None], is_covered: NDArray[np.bool_]
+) -> tuple[dict[str, Any], NDArray[np.float64]]:
+    """The models of the chance as they stand in evidence.yaml, and the chance of each question.
 
     The chance is that the articles answer the question, not that the first sentence is the right one: learned so, fewer
     answers are wrong (five-fold, where 0.93 of the covered are answered: 0.124 of all in place of 0.132), because fewer
     questions without an answer get one (0.102 in place of 0.127).
     """
-    order = fit_order([case for case in found if case[0].facts])
-    is_covered = np.array([bool(judged.facts) for judged, *_ in found])
-    rows, right, verified = [], [], []
-    for judged, query, hits, sentences in found:
-        ranked = ranked_sentences(query, hits, sentences, order)
-        rows.append(confidence_features(query, hits, ranked))
-        right.append(is_right(ranked[0][1], judged))
-        log_odds = verify(query, ranked[0][1])
-        if log_odds is not None:
-            verified.append(with_verified(rows[-1], log_odds))
     confidence = fit_confidence(rows, is_covered)
     chances = [logistic(row, confidence) for row in rows]
     second: dict[str, float] = {}
-    if len(verified) == len(rows):
+    looks = [look for look in second_looks if look is not None]
+    if len(looks) == len(rows):
+        verified = [with_verified(row, look) for row, look in zip(rows, looks, strict=True)]
         second = fit_confidence(verified, is_covered)
         again = (logistic(row, second) for row in verified)
         chances = [new if is_doubtful(chance) else chance for chance, new in zip(chances, again, strict=True)]
     threshold = round(float(np.quantile(np.array(chances)[is_covered], 1 - ANSWERED_SHARE)), 3)
-    model = {"order": order, "confidence": confidence, "verified": second, "threshold": threshold, "margin": MARGIN}
-    return Fitted(model, is_covered, np.array(right), np.array(chances))
+    return {"confidence": confidence, "verified": second, "threshold": threshold}, np.array(chances)
+
+
+def fit(name: str, found: Sequence[Found], verify: Verify) -> dict[str, Any]:
+    """The models for what was found, as they stand in evidence.yaml; says how well they do on it."""
+    order = fit_order([case for case in found if case[0].facts])
+    is_covered = np.array([bool(judged.facts) for judged, *_ in found])
+    rows, right, looks = [], [], []
+    for judged, query, hits, sentences in found:
+        ranked = ranked_sentences(query, hits, sentences, order)
+        rows.append(confidence_features(query, hits, ranked))
+        right.append(is_right(ranked[0][1], judged))
+        looks.append(verify(query, ranked[0][1]))
+    print(f"{name}: first sentence right: {np.array(right)[is_covered].mean():.3f}")
+    chance, chances = fit_chance(rows, looks, is_covered)
+    _tell(name, chances, is_covered)
+    models = {"order": order, "margin": MARGIN, "chance": chance}
+    coverages = [query.coverage for _, query, *_ in found if query.coverage is not None]
+    # A second look goes with a model that tells tokens, and so does coverage.
+    if chance["verified"] and len(coverages) == len(rows):
+        own = [with_coverage(row, coverage) for row, coverage in zip(rows, coverages, strict=True)]
+        models["own"], chances = fit_chance(own, looks, is_covered)
+        _tell(f"{name}, own articles", chances, is_covered)
+    return models
+
+
+def _tell(name: str, chances: NDArray[np.float64], is_covered: NDArray[np.bool_]) -> None:
+    for share in (0.5, 0.6, 0.7, 0.8, 0.9, ANSWERED_SHARE):
+        bound = float(np.quantile(chances[is_covered], 1 - share))
+        wrong = float(np.mean(chances[~is_covered] >= bound))
+        print(
+            f"{name}: threshold {bound:.3f} answers {share:.2f} of the covered, {wrong:.3f} of the uncovered questions"
+        )
 
 
 def main(data: Path) -> None:
@@ -153,16 +170,8 @@ def main(data: Path) -> None:
     models = {}
     for name, searcher in searchers.items():
         cases = [(judged, *find(searcher, triage, judged)) for judged in [*covered, *uncovered]]
-        fitted = fit(
-            [(judged, query, hits, quotable(of_hits)) for judged, query, hits, of_hits in cases], searcher.verified
-        )
-        models[name] = fitted.model
-        is_covered = fitted.is_covered
-        print(f"{name}: first sentence right: {fitted.is_right[is_covered].mean():.3f}")
-        for share in (0.5, 0.6, 0.7, 0.8, 0.9, ANSWERED_SHARE):
-            bound = float(np.quantile(fitted.chances[is_covered], 1 - share))
-            wrong = float(np.mean(fitted.chances[~is_covered] >= bound))
-            print(f"threshold {bound:.3f}: answers {share:.2f} of the covered, {wrong:.2f} of the uncovered questions")
+        found = [(judged, query, hits, quotable(of_hits)) for judged, query, hits, of_hits in cases]
+        models[name] = fit(name, found, searcher.verified)
     text = "# Made by `python -m bot.train_evidence` from corpus/eval/dev*.jsonl; do not edit.\n"
     WEIGHTS_PATH.write_text(text + yaml.safe_dump(models, sort_keys=False), "utf-8")
 

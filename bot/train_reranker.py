@@ -280,7 +280,7 @@ def lessons(folder: Path, sentences: Sentences, embedder: OpenVinoEmbedder) -> l
     facts = [fact_keys(sources) for sources in sentences.sources]
     found = []
     paired = [judged for name in PAIRED for judged in read_questions(folder, name)]
-    read = readings(embedder.read_query, [_as_read(judged) for judged in paired])
+    read = readings(embedder.read_query, [as_read(judged) for judged in paired])
     for judged, (vector, tokens) in zip(paired, read, strict=True):
         nearest = np.argsort(-(sentences.vectors @ vector), kind="stable").tolist()
         answers = [row for row in nearest if facts[row] & judged.facts][:N_ANSWERS]
@@ -291,7 +291,7 @@ def lessons(folder: Path, sentences: Sentences, embedder: OpenVinoEmbedder) -> l
     return found
 
 
-def _as_read(judged: JudgedQuestion) -> str:
+def as_read(judged: JudgedQuestion) -> str:
     """The text that the bot searches with: a follow-up is joined to the question before it."""
     before = Conversation("", tuple(Turn(text, (), "general") for text in judged.history))
     return standalone(Question(judged.question, judged.language), before, is_follow_up=True)

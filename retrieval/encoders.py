@@ -24,6 +24,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.coverage import COVERAGE_FILE, Coverage
 from retrieval.errors import EmbedderError
 from retrieval.learned_file import PROBE_TEXT
 from retrieval.padding import SHORT_TOKENS, padded_length
@@ -108,6 +109,10 @@ class Embedder(Protocol):
     @property
     def verifier(self) -> Verifier | None:
         """What reads a question and a sentence once more; None where nothing was learned for the model."""
+
+    @property
+    def coverage(self) -> Coverage | None:
+        """What tells whether our own articles answer a question; None where nothing was learned for the model."""
 
     def read_sentences(
         self, texts: Sequence[str], *, progress: Progress | None = None
@@ -295,6 +300,8 @@ class OpenVinoEmbedder:
         probe = self.read_query(PROBE_TEXT)
         self._space = space if space is not None and space.fits(probe) else None
         self.reranker: Reranker | None = reranker if reranker is not None and reranker.fits(probe) else None
+        coverage = Coverage.load() if COVERAGE_FILE.is_file() else None
+        self.coverage = coverage if coverage is not None and coverage.fits(probe) else None
         changes = Changes.load() if VERIFIER_FILE.is_file() else None
         layers = UpperLayers.load(folder) if changes is not None and changes.fits(probe) else None
         self.verifier = None if changes is None or layers is None else Verifier(layers, changes, core, settings)
@@ -451,6 +458,7 @@ class SentenceTransformerEmbedder:
     question_space = ""
     reranker = None
     verifier = None
+    coverage = None
 
     def __init__(self, path_or_name: Path | str, *, name: str | None = None, backend_reason: str = "asked for") -> None:
         """Load a model, from a folder or from the hub (`locate_model`).
@@ -524,6 +532,7 @@ class HashEmbedder:
     question_space = ""
     reranker = None
     verifier = None
+    coverage = None
     backend_reason = "made for tests; needs no model"
 
     def __init__(self, dim: int = 256) -> None:

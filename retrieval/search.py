@@ -170,6 +170,8 @@ class Searcher:
             entities = [term for term in entities if term in places or not is_place_term(term)]
         found = tuple(dict.fromkeys((*terms(text), *entities)))
         lexical = self.index.lexical
+        learned = self._embedder.coverage
+        coverage = learned.log_odds(tokens) if learned is not None and tokens is not None and len(tokens) else None
         unknown = [term for term in found if not lexical.knows(term) and term not in self.index.asked_terms]
         return Query(
             text=text,
@@ -180,6 +182,7 @@ class Searcher:
             tokens=tokens,
             unknown_share=self._weight(unknown) / self._weight(found) if found else 0.0,
             has_names=bool(_Words.of(found).names),
+            coverage=coverage,
         )
 
     def search(self, query: Query | str, k: int = 10, *, without: frozenset[str] = frozenset()) -> list[Hit]:

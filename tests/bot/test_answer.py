@@ -13,7 +13,7 @@ import bot.evidence
 from bot.answer import MAX_CONTACTS, Answerer
 from bot.contacts import ContactList
 from bot.emergency import EmergencyCard
-from bot.evidence import Evidence, Weights, choose
+from bot.evidence import Chance, Evidence, Weights, choose
 from bot.suggestions import MAX_SUGGESTIONS
 from bot.texts import text
 from bot.triage import Assessment
@@ -72,7 +72,7 @@ class FakeTriage:
 
 @pytest.fixture(autouse=True)
 def _plain_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = Weights({"overlap": 10.0}, {"bias": -4.0, "share": 8.0}, {}, 0.5, 1.0)
+    plain = Weights({"overlap": 10.0}, 1.0, Chance({"bias": -4.0, "share": 8.0}, {}, 0.5))
     monkeypatch.setattr(bot.evidence, "weights", lambda reranked: plain)
 
 

@@ -20,7 +20,7 @@ import pytest
 import bot.evidence
 from bot.answer import Answerer
 from bot.contacts import ContactList
-from bot.evidence import Weights
+from bot.evidence import Chance, Weights
 from bot.question import read_question
 from bot.texts import catalogue
 from bot.triage import Triage
@@ -49,7 +49,7 @@ def digits(text: str) -> str:
 @pytest.fixture(autouse=True)
 def _plain_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """What has the words of the question is answered, so that hostile text is shown wherever it can be."""
-    plain = Weights({"overlap": 10.0}, {"bias": -1.0, "share": 8.0}, {}, 0.5, 2.0)
+    plain = Weights({"overlap": 10.0}, 2.0, Chance({"bias": -1.0, "share": 8.0}, {}, 0.5))
     monkeypatch.setattr(bot.evidence, "weights", lambda reranked: plain)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import bot.evidence
 from bot.evaluate import evaluate_sets, known_facts, page
-from bot.evidence import Weights
+from bot.evidence import Chance, Weights
 from bot.triage import Triage
 from bot.types import Conversation, Question
 from retrieval import HashEmbedder, Index, Lexicon, Searcher
@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def searcher(tiny_index: Index, monkeypatch: pytest.MonkeyPatch) -> Searcher:
-    plain = Weights({"overlap": 10.0}, {"bias": -4.0, "share": 8.0}, {}, 0.5, 0.1)
+    plain = Weights({"overlap": 10.0}, 0.1, Chance({"bias": -4.0, "share": 8.0}, {}, 0.5))
     monkeypatch.setattr(bot.evidence, "weights", lambda reranked: plain)
     return Searcher(tiny_index, HashEmbedder(), Lexicon())
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import bot.evidence
-from bot.evidence import MAX_SENTENCES, Weights, choose, ranked_sentences, weights
+from bot.evidence import MAX_SENTENCES, Chance, Weights, choose, ranked_sentences, weights
 from retrieval import Article, Hit, Passage, Query, ScoredSentence, Sentence
 
 QUERY = Query("护照被扣", "zh-Hans", ("护照",), np.zeros(4, np.float32), np.zeros(4, np.float32))
@@ -18,7 +18,8 @@ QUERY = Query("护照被扣", "zh-Hans", ("护照",), np.zeros(4, np.float32), n
 @pytest.fixture(autouse=True)
 def _plain_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """The order is the overlap (and what is asked for); the confidence is a logistic of it, even at 0.5."""
-    plain = Weights({"overlap": 10.0, "holds_phone": 3.0}, {"bias": -5.0, "share": 10.0}, {"verified": 3.0}, 0.6, 4.0)
+    chance = Chance({"bias": -5.0, "share": 10.0}, {"verified": 3.0}, 0.6)
+    plain = Weights({"overlap": 10.0, "holds_phone": 3.0}, 4.0, chance)
     monkeypatch.setattr(bot.evidence, "weights", lambda reranked: plain)
 
 
@@ -117,12 +118,33 @@ def test_a_sentence_alone_is_followed_by_the_next_of_its_passage() -> None:
 
 
 def test_sentences_read_token_by_token_have_weights_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    models = {True: Weights({}, {}, {}, 0.1, 1.0), False: Weights({}, {}, {}, 0.2, 1.0)}
+    models = {is_read: Weights({}, 1.0, Chance({}, {}, at)) for is_read, at in ((True, 0.1), (False, 0.2))}
     monkeypatch.setattr(bot.evidence, "weights", lambda reranked: models[reranked])
     (sentence,) = found("a", ("甲乙丙丁。", 0.9))
     for log_odds, threshold in ((None, 0.2), (0.0, 0.1)):
         assert choose(QUERY, [sentence.hit], [replace(sentence, reranked=log_odds)]).threshold == threshold
     assert choose(QUERY, [], []).threshold == 0.2
+
+
+@pytest.mark.parametrize(
+    ("is_own", "coverage", "is_heard"), [(True, -9.0, True), (False, -9.0, False), (True, None, False)]
+)
+def test_what_the_question_says_of_coverage_counts_for_our_own_articles(
+    is_own: bool, coverage: float | None, is_heard: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within its range; nobody knows what an operator's article covers but from its words."""
+    own = Chance({"coverage": 3.0}, {"coverage": 3.0, "verified": 3.0}, 0.7)
+    model = replace(bot.evidence.weights(reranked=False), own=own)
+    monkeypatch.setattr(bot.evidence, "weights", lambda reranked: model)
+    (sentence,) = found("a", ("甲乙丙丁。", 0.5))
+    hit = replace(sentence.hit, article=replace(sentence.hit.article, is_own=is_own))
+    query = replace(QUERY, coverage=coverage)
+    evidence = choose(query, [hit], [replace(sentence, hit=hit)], lambda query, sentence: 1.0)
+    assert evidence.threshold == (0.7 if is_heard else 0.6)
+    assert evidence.confidence == pytest.approx(1 / (1 + math.exp(8 if is_heard else -1)))
+    # Where it leaves doubt, it counts in the second look too.
+    evidence = choose(replace(query, coverage=1.0), [hit], [replace(sentence, hit=hit)], lambda query, sentence: 1.0)
+    assert evidence.confidence == pytest.approx(1 / (1 + math.exp(-2 if is_own else -1)))
 
 
 def test_what_follows_a_lone_sentence_is_left_out_when_it_is_far_from_answering() -> None:
@@ -166,7 +188,8 @@ def test_only_what_leaves_doubt_is_read_once_more(overlap: float, monkeypatch: p
     assert asked == (["甲乙丙丁。"] if overlap == 0.5 else [])
     assert math.isclose(again, 1 / (1 + math.exp(6)) if overlap == 0.5 else first)
     assert choose(QUERY, hits, [best, other], lambda query, sentence: None).confidence == first
-    once = replace(bot.evidence.weights(reranked=False), verified={})
+    model = bot.evidence.weights(reranked=False)
+    once = replace(model, chance=replace(model.chance, verified={}))
     monkeypatch.setattr(bot.evidence, "weights", lambda reranked: once)
     assert choose(QUERY, hits, [best, other], verify).confidence == first
 
@@ -182,15 +205,19 @@ def test_ties_go_by_passage_and_place() -> None:
 @pytest.mark.parametrize("reranked", [None, 2.0])
 def test_the_weights_of_the_package_are_whole(reranked: float | None) -> None:
     model = weights.__wrapped__(reranked=reranked is not None)
-    assert 0.0 < model.threshold < 1.0
     assert model.margin > 0
     sentences = [replace(s, reranked=reranked) for s in found("a", ("甲乙丙丁。", 0.9))]
     hits = [sentences[0].hit]
     assert set(model.order) == set(bot.evidence.order_features(QUERY, hits, sentences)[0])
-    ranked = [(1.0, sentences[0])]
-    features = bot.evidence.confidence_features(QUERY, hits, ranked)
-    assert set(model.confidence) == set(features)
-    assert set(model.verified) == (set(bot.evidence.with_verified(features, 1.0)) if reranked else set())
+    features = bot.evidence.confidence_features(QUERY, hits, [(1.0, sentences[0])])
+    chances = [(model.chance, features)]
+    assert (model.own is None) == (reranked is None)
+    if model.own is not None:
+        chances.append((model.own, bot.evidence.with_coverage(features, 1.0)))
+    for chance, counted in chances:
+        assert 0.0 < chance.threshold < 1.0
+        assert set(chance.confidence) == set(counted)
+        assert set(chance.verified) == (set(bot.evidence.with_verified(counted, 1.0)) if reranked else set())
 
 
 def test_what_follows_need_not_repeat_the_place_but_may_not_name_another() -> None:

@@ -236,12 +236,10 @@ def test_written_numbers_are_read_back() -> None:
 
 def test_the_means_of_networks_by_hand() -> None:
     """Biases 0 and 1 for emergencies, 2 to 4 for harm, 5 for the others."""
-    networks = [
-        Network(
-            *[np.zeros((1, 1), np.float32)] * 7, np.zeros((len(of), 2), np.float32), np.full(len(of), n, np.float32)
-        )
-        for n, of in enumerate(NETWORKS)
-    ]
+    networks = []
+    for n, of in enumerate(NETWORKS):
+        zeros = [np.zeros(shape, np.float32) for shape in Network.shapes(1, 1, 1, len(of))[:-1]]
+        networks.append(Network(*zeros, np.full(len(of), n, np.float32)))
     assert scores_of(networks, np.ones((2, 1), np.float32)).tolist() == [0.5, 3, *[5] * 7]
 
 

@@ -1,0 +1,76 @@
+"""From which questions is learned what our own articles cover."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bot.train_coverage
+from bot.question_set import read_questions
+from bot.train_coverage import lessons, main, much_alike
+from bot.train_evidence import COVERED, UNCOVERED
+from retrieval.coverage import Coverage
+from retrieval.types import Reading
+
+EVAL = Path(__file__).resolve().parents[2] / "corpus" / "eval"
+
+
+def test_texts_with_most_pairs_of_letters_in_common_are_much_alike() -> None:
+    others = ["护照被老板收走了怎么办", "How do I call 12308?"]
+    texts = [
+        "护照被老板收走了咋办",
+        "how do I call 12308",
+        "How do I call 96110 from Laos",
+        "护照",
+        "",
+        "办",
+        "护 照，被老 板收走了。怎-么-办",
+    ]
+    assert much_alike(texts, others) == [True, True, False, False, False, False, True]
+    assert much_alike(["abcd"], []) == [False]
+
+
+def test_nothing_is_learned_that_the_evidence_is_fitted_on() -> None:
+    """And enough is left of both kinds."""
+    learned = lessons(EVAL)
+    apart = [q.question for name in (*COVERED, *UNCOVERED) for q in read_questions(EVAL, name)]
+    assert len(apart) > 2000
+    assert not any(much_alike([judged.question for judged in learned[::20]], apart))
+    n_covered = sum(bool(judged.facts) for judged in learned)
+    assert n_covered > 15_000
+    assert len(learned) - n_covered > 20_000
+
+
+class Reader:
+    """A model whose tokens say whether a text has a question mark."""
+
+    name = "tells marks"
+
+    def read_query(self, text: str) -> Reading:
+        marks = [[4.0 if letter == "?" else 0.0, float(n % 2)] for n, letter in enumerate(text)]
+        vector = np.ones(3, np.float32) / np.sqrt(np.float32(3))
+        return Reading(vector, np.array(marks, np.float32), vector)
+
+    def embed_query(self, text: str) -> np.ndarray:
+        return self.read_query(text).vector
+
+
+def test_what_is_learned_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = read_questions(EVAL, "dev")[0]
+    texts = [(f"ab{n}" + "?" * (n % 2), frozenset("f") if n % 2 else frozenset()) for n in range(600)]
+    learned = [replace(judged, question=text, history=(), facts=facts) for text, facts in texts]
+    path = tmp_path / "coverage.txt"
+    monkeypatch.setattr(bot.train_coverage, "lessons", lambda folder: learned)
+    monkeypatch.setattr(bot.train_coverage, "load_embedder", lambda path, data: Reader())
+    monkeypatch.setattr(bot.train_coverage, "COVERAGE_FILE", path)
+    monkeypatch.setattr(bot.train_coverage, "N_ROUNDS", 6)
+    main(tmp_path)
+    coverage = Coverage.load(path)
+    assert len(coverage.networks) == bot.train_coverage.N_NETWORKS
+    read = Reader().read_query
+    tokens = [read(text).tokens for text in ("xy?", "xy")]
+    asks, tells = (coverage.log_odds(found) for found in tokens if found is not None)
+    assert asks > 0.5 > -0.5 > tells
