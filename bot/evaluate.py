@@ -106,7 +106,7 @@ def evaluate_sets(
     confidences = []
     answered = []
     for n, question in enumerate(refused, start=1):
-        evidence = choose(*find(searcher, triage, question), searcher.verified)
+        evidence = choose(*find(searcher, triage, question), searcher)
         confidences.append(evidence.confidence)
         answered.append(evidence.is_enough)
         if progress:
@@ -152,7 +152,7 @@ def page(report: Mapping[str, Mapping[str, float]], title: str) -> str:
 
 def _outcome(searcher: Searcher, triage: Triage, judged: JudgedQuestion) -> Outcome:
     query, hits, sentences = find(searcher, triage, judged)
-    evidence = choose(query, hits, sentences, searcher.verified)
+    evidence = choose(query, hits, sentences, searcher)
     quotes = compose_quotes(evidence.sentences)
     by_number = {citation.n: citation for citation in quotes.citations}
     shown = " ".join(sentence.text for sentence in quotes.sentences)

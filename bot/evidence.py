@@ -10,10 +10,11 @@ development questions.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 from bot.asked import Kind, asked_kinds, holds_kind
 from retrieval import LOG_ODDS_RANGE, Hit, Query, ScoredSentence, load_yaml
@@ -41,8 +42,14 @@ DOUBTFUL = (0.15, 0.85)
 KINDS: tuple[Kind, ...] = ("phone", "count", "date")
 
 
-Verify = Callable[[Query, ScoredSentence], float | None]
-"""Reads a question and a sentence once more: the log odds that it answers, or None where nothing can tell."""
+class Judge(Protocol):
+    """What can say more of a question and the sentence found for it: a `Searcher`. Log odds, or None where it cannot tell."""
+
+    def coverage(self, query: Query, sentence: ScoredSentence) -> float | None:
+        """That our own articles tell what is asked, judged by the question alone."""
+
+    def verified(self, query: Query, sentence: ScoredSentence) -> float | None:
+        """That the sentence answers, read once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,7 @@ class Chance:
 @dataclass(frozen=True, slots=True)
 class Weights:
     """The models; `margin` is the most by which a further sentence may stand behind the best. `own` gives the chance where the
-    best sentence is of an article that `Query.coverage` tells of, and is None where nothing was learned for that."""
+    `Judge.coverage` tells something, and is None where it never does."""
 
     order: Mapping[str, float]
     margin: float
@@ -94,13 +101,13 @@ def quotable(sentences: Sequence[ScoredSentence]) -> list[ScoredSentence]:
 
 
 def choose(
-    query: Query, hits: Sequence[Hit], sentences: Sequence[ScoredSentence], verify: Verify | None = None
+    query: Query, hits: Sequence[Hit], sentences: Sequence[ScoredSentence], judge: Judge | None = None
 ) -> Evidence:
     """One to four sentences out of `sentences` (those of `hits`) that answer `query`.
 
     The first is the one that answers best; the others stand near it in value, come in reading order and add
-    something. Sentences that lack a place or number of the question which the first has are not added. `verify` reads the
-    first one once more where the chance leaves doubt.
+    something. Sentences that lack a place or number of the question which the first has are not added. `judge` says more
+    of the first one, and reads it once more where the chance leaves doubt.
     """
     sentences = quotable(sentences)
     model = weights(reranked=bool(sentences) and sentences[0].reranked is not None)
@@ -122,11 +129,11 @@ def choose(
         chosen += _next_in_passage(best, sentences)
     features = confidence_features(query, hits, ranked)
     chance = model.chance
-    if model.own is not None and query.coverage is not None and best.hit.article.is_own:
-        features, chance = with_coverage(features, query.coverage), model.own
+    if judge is not None and model.own is not None and (coverage := judge.coverage(query, best)) is not None:
+        features, chance = with_coverage(features, coverage), model.own
     confidence = logistic(features, chance.confidence)
-    if verify is not None and chance.verified and is_doubtful(confidence):
-        verified = verify(query, best)
+    if judge is not None and chance.verified and is_doubtful(confidence):
+        verified = judge.verified(query, best)
         if verified is not None:
             confidence = logistic(with_verified(features, verified), chance.verified)
     return Evidence(tuple(_in_reading_order(chosen)), confidence, chance.threshold)

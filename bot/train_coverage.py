@@ -1,4 +1,4 @@
-"""`python -m bot.train_coverage DATA_FOLDER` learns retrieval/coverage.txt from the paired development questions.
+"""`python -m bot.train_coverage DATA_FOLDER` learns retrieval/coverage*.txt from the paired development questions.
 
 Those much like another development question are left out: on the others `bot.train_evidence` learns how much to make of what
 is learned here. Takes half an hour on two cores.
@@ -18,11 +18,11 @@ from bot.question_set import JudgedQuestion, read_questions
 from bot.train_evidence import COVERED, UNCOVERED
 from bot.train_reranker import PAIRED, as_read
 from retrieval import load_embedder, number_lines
-from retrieval.coverage import COVERAGE_FILE
+from retrieval.coverage import COVERAGE_FILE, SENTENCES_FILE, sentence_lines
 from retrieval.learned_file import PROBE_TEXT
 from retrieval.network import Network
 from retrieval.network_training import N_DETAILS, N_QUERIES, fit
-from retrieval.training import CORPUS, readings
+from retrieval.training import CORPUS, OwnSentences, readings
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def _letter_pairs(text: str) -> set[str]:
 
 
 def main(data: Path) -> None:
-    """Writes coverage.txt."""
+    """Writes coverage.txt and coverage_sentences.txt."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     embedder = load_embedder(None, data)
     learned = lessons(CORPUS / "eval")
@@ -74,6 +74,7 @@ def main(data: Path) -> None:
     probe = embedder.embed_query(PROBE_TEXT)
     sizes = f"{len(probe)} {tokens[0].shape[1]} {N_DETAILS} {N_QUERIES} {N_NETWORKS}"
     arrays = [getattr(network, name) for network in networks for name in Network.__slots__]
+    SENTENCES_FILE.write_text(sentence_lines(OwnSentences.read(data).texts), "ascii")
     COVERAGE_FILE.write_text(f"{sizes}\n{number_lines([probe, *arrays])}", "utf-8")
 
 

@@ -23,7 +23,7 @@ from scipy.optimize import minimize
 from bot.evaluate import find, is_right, known_facts
 from bot.evidence import (
     WEIGHTS_PATH,
-    Verify,
+    Judge,
     confidence_features,
     is_doubtful,
     logistic,
@@ -119,26 +119,27 @@ def fit_chance(
     return {"confidence": confidence, "verified": second, "threshold": threshold}, np.array(chances)
 
 
-def fit(name: str, found: Sequence[Found], verify: Verify) -> dict[str, Any]:
+def fit(name: str, found: Sequence[Found], judge: Judge) -> dict[str, Any]:
     """The models for what was found, as they stand in evidence.yaml; says how well they do on it."""
     order = fit_order([case for case in found if case[0].facts])
     is_covered = np.array([bool(judged.facts) for judged, *_ in found])
-    rows, right, looks = [], [], []
+    rows, right, looks, coverages = [], [], [], []
     for judged, query, hits, sentences in found:
         ranked = ranked_sentences(query, hits, sentences, order)
         rows.append(confidence_features(query, hits, ranked))
         right.append(is_right(ranked[0][1], judged))
-        looks.append(verify(query, ranked[0][1]))
+        looks.append(judge.verified(query, ranked[0][1]))
+        coverages.append(judge.coverage(query, ranked[0][1]))
     print(f"{name}: first sentence right: {np.array(right)[is_covered].mean():.3f}")
     chance, chances = fit_chance(rows, looks, is_covered)
     _tell(name, chances, is_covered)
     models = {"order": order, "margin": MARGIN, "chance": chance}
-    coverages = [query.coverage for _, query, *_ in found if query.coverage is not None]
-    # A second look goes with a model that tells tokens, and so does coverage.
-    if chance["verified"] and len(coverages) == len(rows):
-        own = [with_coverage(row, coverage) for row, coverage in zip(rows, coverages, strict=True)]
-        models["own"], chances = fit_chance(own, looks, is_covered)
-        _tell(f"{name}, own articles", chances, is_covered)
+    # The plain models are for one that tells no tokens: it tells of no coverage either.
+    if chance["verified"]:
+        own = {n: with_coverage(rows[n], told) for n, told in enumerate(coverages) if told is not None}
+        told = list(own)
+        models["own"], chances = fit_chance(list(own.values()), [looks[n] for n in told], is_covered[told])
+        _tell(f"{name}, own articles", chances, is_covered[told])
     return models
 
 
@@ -171,7 +172,7 @@ def main(data: Path) -> None:
     for name, searcher in searchers.items():
         cases = [(judged, *find(searcher, triage, judged)) for judged in [*covered, *uncovered]]
         found = [(judged, query, hits, quotable(of_hits)) for judged, query, hits, of_hits in cases]
-        models[name] = fit(name, found, searcher.verified)
+        models[name] = fit(name, found, searcher)
     text = "# Made by `python -m bot.train_evidence` from corpus/eval/dev*.jsonl; do not edit.\n"
     WEIGHTS_PATH.write_text(text + yaml.safe_dump(models, sort_keys=False), "utf-8")
 

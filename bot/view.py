@@ -21,4 +21,4 @@ class View:
     def evidence(self, query: Query) -> Evidence:
         """The sentences that answer `query` best, and how sure it is that they do."""
         hits, sentences = self.searcher.find(query, N_CANDIDATES, without=self.withdrawn)
-        return choose(query, hits, sentences, self.searcher.verified)
+        return choose(query, hits, sentences, self.searcher)

@@ -170,8 +170,6 @@ class Searcher:
             entities = [term for term in entities if term in places or not is_place_term(term)]
         found = tuple(dict.fromkeys((*terms(text), *entities)))
         lexical = self.index.lexical
-        learned = self._embedder.coverage
-        coverage = learned.log_odds(tokens) if learned is not None and tokens is not None and len(tokens) else None
         unknown = [term for term in found if not lexical.knows(term) and term not in self.index.asked_terms]
         return Query(
             text=text,
@@ -182,7 +180,6 @@ class Searcher:
             tokens=tokens,
             unknown_share=self._weight(unknown) / self._weight(found) if found else 0.0,
             has_names=bool(_Words.of(found).names),
-            coverage=coverage,
         )
 
     def search(self, query: Query | str, k: int = 10, *, without: frozenset[str] = frozenset()) -> list[Hit]:
@@ -328,6 +325,14 @@ class Searcher:
             return None
         score = max(-LOG_ODDS_RANGE, min(sentence.reranked, LOG_ODDS_RANGE))
         return verifier.log_odds(query.tokens, reranker.findings(query.tokens, keys.of(row)), score)
+
+    def coverage(self, query: Query, sentence: ScoredSentence) -> float | None:
+        """The log odds that our own articles tell what `query` asks for (`retrieval.coverage`); None where nothing can tell:
+        nothing was learned for the model, or the articles that it learned of did not have the `sentence` found."""
+        learned = self._embedder.coverage
+        if learned is None or query.tokens is None or not len(query.tokens) or not learned.knows(sentence.text):
+            return None
+        return learned.log_odds(query.tokens)
 
     def _signals(self, query: Query) -> _Signals:
         cosines = self.index.passage_vectors.cosines(query.vector)

@@ -134,8 +134,7 @@ class Query:
     """A question made ready for search: `vector`, `point` and `tokens` as in `Reading`, `terms` for the lexical index.
 
     `unknown_share` is the weighed share of its terms that neither a passage nor a known question has (0..1);
-    `has_names` says whether it names a place or a number; `coverage` are the log odds that our own articles tell what it
-    asks for (`retrieval.coverage`), or None where nothing can tell.
+    `has_names` says whether it names a place or a number.
     """
 
     text: str
@@ -146,7 +145,6 @@ class Query:
     tokens: NDArray[np.float32] | None = None
     unknown_share: float = 0.0
     has_names: bool = False
-    coverage: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

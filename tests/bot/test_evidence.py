@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -126,25 +126,34 @@ def test_sentences_read_token_by_token_have_weights_of_their_own(monkeypatch: py
     assert choose(QUERY, [], []).threshold == 0.2
 
 
-@pytest.mark.parametrize(
-    ("is_own", "coverage", "is_heard"), [(True, -9.0, True), (False, -9.0, False), (True, None, False)]
-)
-def test_what_the_question_says_of_coverage_counts_for_our_own_articles(
-    is_own: bool, coverage: float | None, is_heard: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Within its range; nobody knows what an operator's article covers but from its words."""
+@dataclass
+class Says:
+    """A judge of whom is known what was asked of it."""
+
+    says_covered: float | None = None
+    says_verified: float | None = None
+    read_again: list[str] = field(default_factory=list)
+
+    def coverage(self, query: Query, sentence: ScoredSentence) -> float | None:
+        return self.says_covered
+
+    def verified(self, query: Query, sentence: ScoredSentence) -> float | None:
+        self.read_again.append(sentence.text)
+        return self.says_verified
+
+
+def test_what_the_question_says_of_coverage_counts_where_something_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within its range, and in the second look too; where nothing is known, the chance is reckoned without it."""
     own = Chance({"coverage": 3.0}, {"coverage": 3.0, "verified": 3.0}, 0.7)
     model = replace(bot.evidence.weights(reranked=False), own=own)
     monkeypatch.setattr(bot.evidence, "weights", lambda reranked: model)
     (sentence,) = found("a", ("甲乙丙丁。", 0.5))
-    hit = replace(sentence.hit, article=replace(sentence.hit.article, is_own=is_own))
-    query = replace(QUERY, coverage=coverage)
-    evidence = choose(query, [hit], [replace(sentence, hit=hit)], lambda query, sentence: 1.0)
-    assert evidence.threshold == (0.7 if is_heard else 0.6)
-    assert evidence.confidence == pytest.approx(1 / (1 + math.exp(8 if is_heard else -1)))
-    # Where it leaves doubt, it counts in the second look too.
-    evidence = choose(replace(query, coverage=1.0), [hit], [replace(sentence, hit=hit)], lambda query, sentence: 1.0)
-    assert evidence.confidence == pytest.approx(1 / (1 + math.exp(-2 if is_own else -1)))
+    for covered, threshold, log_odds in ((-9.0, 0.7, -8.0), (1.0, 0.7, 2.0), (None, 0.6, 1.0)):
+        evidence = choose(QUERY, [sentence.hit], [sentence], Says(covered, 1.0))
+        assert evidence.threshold == threshold
+        assert evidence.confidence == pytest.approx(1 / (1 + math.exp(-log_odds)))
+    monkeypatch.setattr(bot.evidence, "weights", lambda reranked: replace(model, own=None))
+    assert choose(QUERY, [sentence.hit], [sentence], Says(-9.0, 1.0)).threshold == 0.6
 
 
 def test_what_follows_a_lone_sentence_is_left_out_when_it_is_far_from_answering() -> None:
@@ -176,22 +185,17 @@ def test_the_threshold_decides() -> None:
 def test_only_what_leaves_doubt_is_read_once_more(overlap: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chances are 0.12, 0.5 and 0.88; what the second look says stands in place of the one between."""
     best, other = found("a", ("甲乙丙丁。", overlap), ("子丑寅卯。", 0.0))
-    asked: list[str] = []
-
-    def verify(query: Query, sentence: ScoredSentence) -> float:
-        asked.append(sentence.text)
-        return -6.0
-
+    judge = Says(says_verified=-6.0)
     hits = [best.hit]
     first = choose(QUERY, hits, [best, other]).confidence
-    again = choose(QUERY, hits, [best, other], verify).confidence
-    assert asked == (["甲乙丙丁。"] if overlap == 0.5 else [])
+    again = choose(QUERY, hits, [best, other], judge).confidence
+    assert judge.read_again == (["甲乙丙丁。"] if overlap == 0.5 else [])
     assert math.isclose(again, 1 / (1 + math.exp(6)) if overlap == 0.5 else first)
-    assert choose(QUERY, hits, [best, other], lambda query, sentence: None).confidence == first
+    assert choose(QUERY, hits, [best, other], Says()).confidence == first
     model = bot.evidence.weights(reranked=False)
     once = replace(model, chance=replace(model.chance, verified={}))
     monkeypatch.setattr(bot.evidence, "weights", lambda reranked: once)
-    assert choose(QUERY, hits, [best, other], verify).confidence == first
+    assert choose(QUERY, hits, [best, other], judge).confidence == first
 
 
 def test_ties_go_by_passage_and_place() -> None:

@@ -13,6 +13,7 @@ from bot.question_set import read_questions
 from bot.train_coverage import lessons, main, much_alike
 from bot.train_evidence import COVERED, UNCOVERED
 from retrieval.coverage import Coverage
+from retrieval.training import OwnSentences
 from retrieval.types import Reading
 
 EVAL = Path(__file__).resolve().parents[2] / "corpus" / "eval"
@@ -62,13 +63,15 @@ def test_what_is_learned_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     judged = read_questions(EVAL, "dev")[0]
     texts = [(f"ab{n}" + "?" * (n % 2), frozenset("f") if n % 2 else frozenset()) for n in range(600)]
     learned = [replace(judged, question=text, history=(), facts=facts) for text, facts in texts]
-    path = tmp_path / "coverage.txt"
+    path, sentences = tmp_path / "coverage.txt", tmp_path / "sentences.txt"
     monkeypatch.setattr(bot.train_coverage, "lessons", lambda folder: learned)
     monkeypatch.setattr(bot.train_coverage, "load_embedder", lambda path, data: Reader())
     monkeypatch.setattr(bot.train_coverage, "COVERAGE_FILE", path)
+    monkeypatch.setattr(bot.train_coverage, "SENTENCES_FILE", sentences)
     monkeypatch.setattr(bot.train_coverage, "N_ROUNDS", 6)
     main(tmp_path)
-    coverage = Coverage.load(path)
+    coverage = Coverage.load(path, sentences)
+    assert all(coverage.knows(text) for text in OwnSentences.read(tmp_path).texts)
     assert len(coverage.networks) == bot.train_coverage.N_NETWORKS
     read = Reader().read_query
     tokens = [read(text).tokens for text in ("xy?", "xy")]
