@@ -89,9 +89,7 @@ class Weights:
             dim, width, h, q = (int(data["sizes"][name]) for name in ("vector", "width", "details", "queries"))
             shapes = [shape for heads in NETWORKS for shape in Network.shapes(width, h, q, len(heads))]
             probe, *arrays = read_blocks(numbers, [(dim,), *shapes])
-            n_arrays = len(Network.__slots__)
-            networks = [Network(*arrays[n : n + n_arrays]) for n in range(0, len(arrays), n_arrays)]
-            return cls(networks, float(data["clear_alarm"]), str(data["probe"]), probe)
+            return cls(Network.several(arrays), float(data["clear_alarm"]), str(data["probe"]), probe)
         except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
             raise SignalsError(
                 f"'{path}' is not as the weights should be ({error!r}); run `python -m bot.train_triage`"
@@ -99,7 +97,7 @@ class Weights:
 
     def fits(self, read: Read) -> bool:
         """Whether the weights were learned on what `read` gives."""
-        return is_of_model(read(self.probe_text), self.probe, self.networks[0].keys.shape[1])
+        return is_of_model(read(self.probe_text), self.probe, self.networks[0].width)
 
     def judge(self, tokens: Array) -> Judgement:
         """The judgement on a question by its tokens (n, width)."""

@@ -1,10 +1,9 @@
 """`python -m bot.train_evidence DATA_FOLDER`: fits evidence.yaml on the development questions alone.
 
 Order: a softmax over the sentences of the candidate passages, those that rest on a judged fact being right.
-Chance: a logistic regression over covered questions (right or wrong first sentence) and uncovered ones, and a second
-one with what the verifier says, with the threshold at which `ANSWERED_SHARE` of the covered questions are answered.
-Both are fitted for sentences read token by token and for a model that tells no tokens, the chance once more with what the
-question alone says of coverage.
+Chance: a logistic regression over covered questions and uncovered ones, and a second one with what the verifier says,
+with the threshold at which `ANSWERED_SHARE` of the covered questions are answered. Both are fitted for sentences read token
+by token and for a model that tells no tokens; for the former the chance once more with what the question alone says of coverage.
 """
 
 from __future__ import annotations
@@ -37,9 +36,8 @@ from bot.question_set import JudgedQuestion, read_questions
 from bot.triage import Triage
 from retrieval import Hit, Lexicon, Query, ScoredSentence, Searcher, load_embedder, load_index
 
-# Near misses (right subject, missing fact) cannot be told from covered questions well enough to refuse nearly all of
-# them without refusing most covered questions too: see the table that this command prints. Each sentence is a quote
-# that says its own date and place, so the threshold is set to answer.
+# Near misses (right subject, missing fact) are not all told from covered questions: the table that this command prints says
+# how many get an answer. Each sentence is a quote that says its own date and place, so the threshold is set to answer.
 ANSWERED_SHARE = 0.95
 MARGIN = 1.5
 ORDER_PENALTY = 0.003
@@ -134,9 +132,9 @@ def fit(name: str, found: Sequence[Found], judge: Judge) -> dict[str, Any]:
     chance, chances = fit_chance(rows, looks, is_covered)
     _tell(name, chances, is_covered)
     models = {"order": order, "margin": MARGIN, "chance": chance}
-    # The plain models are for one that tells no tokens: it tells of no coverage either.
-    if chance["verified"]:
-        own = {n: with_coverage(rows[n], told) for n, told in enumerate(coverages) if told is not None}
+    own = {n: with_coverage(rows[n], told) for n, told in enumerate(coverages) if told is not None}
+    # The plain models are for one that tells no tokens, and so of no coverage either, which the searcher here would.
+    if own and found[0][3][0].reranked is not None:
         told = list(own)
         models["own"], chances = fit_chance(list(own.values()), [looks[n] for n in told], is_covered[told])
         _tell(f"{name}, own articles", chances, is_covered[told])

@@ -279,7 +279,7 @@ def lessons(folder: Path, sentences: Sentences, embedder: OpenVinoEmbedder) -> l
     """The paired questions, each beside the sentences that are nearest to it."""
     facts = [fact_keys(sources) for sources in sentences.sources]
     found = []
-    paired = [judged for name in PAIRED for judged in read_questions(folder, name)]
+    paired = paired_questions(folder)
     read = readings(embedder.read_query, [as_read(judged) for judged in paired])
     for judged, (vector, tokens) in zip(paired, read, strict=True):
         nearest = np.argsort(-(sentences.vectors @ vector), kind="stable").tolist()
@@ -289,6 +289,11 @@ def lessons(folder: Path, sentences: Sentences, embedder: OpenVinoEmbedder) -> l
         if bool(answers) == bool(judged.facts) and len(candidates) == N_CANDIDATES:
             found.append(Lesson(_half(tokens[-MAX_QUESTION_TOKENS:]), candidates, frozenset(answers)))
     return found
+
+
+def paired_questions(folder: Path) -> list[JudgedQuestion]:
+    """The covered questions in `folder` and the near misses beside them."""
+    return [judged for name in PAIRED for judged in read_questions(folder, name)]
 
 
 def as_read(judged: JudgedQuestion) -> str:

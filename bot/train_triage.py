@@ -220,20 +220,19 @@ def train(eval_dir: Path, read: Read, model_name: str, signals: Signals) -> str:
 
 def weights_text(networks: Sequence[Network], clear_alarm: float, probe: NDArray[np.float32], model_name: str) -> str:
     """The text of the weights file for the networks, their limits set."""
-    width = networks[0].keys.shape[1]
     lines = [
         "# What the triage has learned; `python -m bot.train_triage` wrote it from examples.yaml, the dev sets and known",
         "# questions alone.",
-        f"# Model: {model_name}. bot/learned.py says how the networks read tokens; the case of a head is taken from 0",
+        f"# Model: {model_name}. retrieval/network.py says how they read tokens; the case of a head is taken from 0",
         "# upwards. The second document holds, in ten-thousandths, a line each: the vector of the probe, then for each",
         "# network the rows of keys, key bias, queries, values, value bias, whole, whole bias, heads, head bias.",
         f"heads: [{', '.join(HEADS)}]",
         f"clear_alarm: {clear_alarm:.4f}",
         f"probe: {PROBE_TEXT!r}",
-        f"sizes: {{vector: {len(probe)}, width: {width}, details: {N_DETAILS}, queries: {N_QUERIES}}}",
+        f"sizes: {{vector: {len(probe)}, width: {networks[0].width}, details: {N_DETAILS}, queries: {N_QUERIES}}}",
     ]
-    fields = (getattr(network, name) for network in networks for name in Network.__slots__)
-    return write_weights("\n".join(lines), [probe, *fields])
+    arrays = [array for network in networks for array in network.arrays]
+    return write_weights("\n".join(lines), [probe, *arrays])
 
 
 def _count(lesson: Lesson, head: str) -> float:

@@ -45,17 +45,17 @@ class Coverage:
             LearnedFileError: a file cannot be read.
         """
         (probe, *arrays), _ = read_learned(path, _shapes, what="coverage", command=_COMMAND)
-        n_arrays = len(Network.__slots__)
-        networks = [Network(*arrays[n : n + n_arrays]) for n in range(0, len(arrays), n_arrays)]
         try:
             sentences = frozenset(sentences_path.read_text("ascii").split())
         except (OSError, ValueError) as error:
-            raise LearnedFileError(f"'{sentences_path}' cannot be read; restore it, or run `{_COMMAND}`") from error
-        return cls(probe, networks, sentences)
+            raise LearnedFileError(
+                f"'{sentences_path}' cannot be read; restore it, or delete it and '{path.name}' and run `{_COMMAND}`"
+            ) from error
+        return cls(probe, Network.several(arrays), sentences)
 
     def fits(self, reading: Reading) -> bool:
         """Whether it was learned with the model that made `reading` of `PROBE_TEXT`."""
-        return is_of_model(reading, self.probe, self.networks[0].keys.shape[1])
+        return is_of_model(reading, self.probe, self.networks[0].width)
 
     def knows(self, sentence: str) -> bool:
         """Whether the articles had this sentence."""

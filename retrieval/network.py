@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,22 @@ class Network:
     def shapes(width: int, h: int, q: int, n: int) -> tuple[tuple[int, ...], ...]:
         """The shapes of the arrays, in the order of the fields."""
         return (h, width), (h,), (q, h), (h, width), (h,), (h, width), (h,), (n, (q + 1) * h), (n,)
+
+    @classmethod
+    def several(cls, arrays: Sequence[Array]) -> list[Network]:
+        """The networks whose `arrays` these are, one after the other."""
+        n_arrays = len(cls.__slots__)
+        return [cls(*arrays[n : n + n_arrays]) for n in range(0, len(arrays), n_arrays)]
+
+    @property
+    def arrays(self) -> list[Array]:
+        """Its arrays, in the order of the fields."""
+        return [getattr(self, name) for name in self.__slots__]
+
+    @property
+    def width(self) -> int:
+        """Length of a token."""
+        return int(self.keys.shape[1])
 
     def scores(self, tokens: Array) -> Array:
         """(n,) float32, one for each head, for the tokens of one question (t, width) with t > 0."""

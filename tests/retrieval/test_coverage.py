@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from retrieval import Lexicon
-from retrieval.coverage import COVERAGE_FILE, Coverage, sentence_lines
+from retrieval.coverage import Coverage, sentence_lines
 from retrieval.embed import HashEmbedder, OpenVinoEmbedder
 from retrieval.errors import LearnedFileError
 from retrieval.learned_file import PROBE_TEXT, number_lines
@@ -45,7 +45,8 @@ def test_the_mean_of_the_networks_counts(tmp_path: Path) -> None:
     for spoiled in (sentences.unlink, lambda: sentences.write_bytes(b"\xff\xfe")):
         spoiled()
         with pytest.raises(
-            LearnedFileError, match=r"sentences\.txt' cannot be read.*python -m bot\.train_coverage var"
+            LearnedFileError,
+            match=r"sentences\.txt' cannot be read.*delete it and 'coverage\.txt' and run `python -m bot\.train_coverage var",
         ):
             Coverage.load(path, sentences)
 
@@ -104,7 +105,6 @@ NEAR_MISSES = [
 
 
 @pytest.mark.model
-@pytest.mark.skipif(not COVERAGE_FILE.is_file(), reason="nothing learned")
 def test_near_misses_are_told_by_the_real_one(openvino_embedder: OpenVinoEmbedder) -> None:
     assert openvino_embedder.coverage is not None
     tokens = [[openvino_embedder.read_query(text).tokens for text in texts] for texts in NEAR_MISSES]
