@@ -78,7 +78,7 @@ class Chance:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The models; `margin` is the most by which a further sentence may stand behind the best. `own` gives the chance where the
+    """The models; `margin` is the most by which a further sentence may stand behind the best. `own` gives the chance where
     `Judge.coverage` tells something, and is None where it never does."""
 
     order: Mapping[str, float]

@@ -132,11 +132,13 @@ def fit(name: str, found: Sequence[Found], judge: Judge) -> dict[str, Any]:
     chance, chances = fit_chance(rows, looks, is_covered)
     _tell(name, chances, is_covered)
     models = {"order": order, "margin": MARGIN, "chance": chance}
-    own = {n: with_coverage(rows[n], told) for n, told in enumerate(coverages) if told is not None}
+    told = [n for n, coverage in enumerate(coverages) if coverage is not None]
     # The plain models are for one that tells no tokens, and so of no coverage either, which the searcher here would.
-    if own and found[0][3][0].reranked is not None:
-        told = list(own)
-        models["own"], chances = fit_chance(list(own.values()), [looks[n] for n in told], is_covered[told])
+    if told and "reranked" in rows[0]:
+        own = [
+            with_coverage(row, coverage) for row, coverage in zip(rows, coverages, strict=True) if coverage is not None
+        ]
+        models["own"], chances = fit_chance(own, [looks[n] for n in told], is_covered[told])
         _tell(f"{name}, own articles", chances, is_covered[told])
     return models
 

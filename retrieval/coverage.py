@@ -2,8 +2,8 @@
 
 The search finds what is near to a question, and something always is: that the very thing asked for stands nowhere, it
 cannot see. Small networks learned that from questions which an article answers, near misses, and questions beside our subject.
-They know the sentences of our own articles as these were when `python -m bot.train_coverage` was run. Whether anything else
-answers, an article of an operator or what was added to one of ours, they cannot know.
+They know the sentences of our own articles that some of these asked for when `python -m bot.train_coverage` was run. Whether
+anything else answers, an article of an operator or what was added to one of ours, they cannot know.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Array = NDArray[np.float32]
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """`probe` (dim,): the vector of `PROBE_TEXT` by the model that it belongs to; `networks`: of one head each; `sentences`:
-    digests of those that the articles had."""
+    digests of those that were asked for."""
 
     probe: Array
     networks: Sequence[Network]
@@ -58,7 +58,7 @@ class Coverage:
         return is_of_model(reading, self.probe, self.networks[0].width)
 
     def knows(self, sentence: str) -> bool:
-        """Whether the articles had this sentence."""
+        """Whether this sentence was among those asked for."""
         return _digest(sentence) in self.sentences
 
     def log_odds(self, tokens: Array) -> float:

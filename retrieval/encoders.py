@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,14 @@ _BATCH_TOKENS = 1024  # padding included; larger batches were no faster and held
 _CHUNK_TEXTS = 512  # tokenised and sorted together
 _UNREADABLE = re.compile("[\x00\ud800-\udfff]")
 _SPACES = re.compile(r"\s+")
+
+
+class _OfModel(Protocol):
+    def fits(self, reading: Reading) -> bool:
+        """Whether it was learned with the model that made `reading` of `PROBE_TEXT`."""
+
+
+_Learned = TypeVar("_Learned", bound=_OfModel)
 
 
 class Embedder(Protocol):
@@ -294,16 +302,12 @@ class OpenVinoEmbedder:
         # An infer request serves one thread at a time: one for any length, one for a short question and one for two.
         self._requests = FairPool([made.create_infer_request() for made in compiled] for _ in range(n_streams))
         self._short = Together(lambda ids: self._infer_tokens(ids, SHORT_TOKENS), most=N_TOGETHER, n_at_once=n_streams)
-        # A file is absent only while it is being learned.
-        space = QuestionSpace.load() if SPACE_FILE.is_file() else None
-        reranker = Reranker.load() if RERANKER_FILE.is_file() else None
         probe = self.read_query(PROBE_TEXT)
-        self._space = space if space is not None and space.fits(probe) else None
-        self.reranker: Reranker | None = reranker if reranker is not None and reranker.fits(probe) else None
-        coverage = Coverage.load() if COVERAGE_FILE.is_file() else None
-        self.coverage = coverage if coverage is not None and coverage.fits(probe) else None
-        changes = Changes.load() if VERIFIER_FILE.is_file() else None
-        layers = UpperLayers.load(folder) if changes is not None and changes.fits(probe) else None
+        self._space = _learned(SPACE_FILE, QuestionSpace.load, probe)
+        self.reranker: Reranker | None = _learned(RERANKER_FILE, Reranker.load, probe)
+        self.coverage: Coverage | None = _learned(COVERAGE_FILE, Coverage.load, probe)
+        changes = _learned(VERIFIER_FILE, Changes.load, probe)
+        layers = None if changes is None else UpperLayers.load(folder)
         self.verifier = None if changes is None or layers is None else Verifier(layers, changes, core, settings)
 
     @property
@@ -449,6 +453,12 @@ class OpenVinoEmbedder:
             request = for_short[len(ids) - 1] if width == SHORT_TOKENS and len(ids) <= N_TOGETHER else for_any
             request.infer({"embeddings": embeddings, "attention_mask": mask}, share_inputs=True)
             yield request.get_output_tensor(0).data, request.get_output_tensor(1).data
+
+
+def _learned(file: Path, load: Callable[[], _Learned], probe: Reading) -> _Learned | None:
+    """What was learned for the model that made `probe` of `PROBE_TEXT`; a file is absent only while it is being learned."""
+    found = load() if file.is_file() else None
+    return found if found is not None and found.fits(probe) else None
 
 
 class SentenceTransformerEmbedder:

@@ -328,7 +328,7 @@ class Searcher:
 
     def coverage(self, query: Query, sentence: ScoredSentence) -> float | None:
         """The log odds that our own articles tell what `query` asks for (`retrieval.coverage`); None where nothing can tell:
-        nothing was learned for the model, or the articles that it learned of did not have the `sentence` found."""
+        nothing was learned for the model, or the `sentence` found was not among those that were asked for."""
         learned = self._embedder.coverage
         if learned is None or query.tokens is None or not len(query.tokens) or not learned.knows(sentence.text):
             return None
