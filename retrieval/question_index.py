@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,8 +45,8 @@ class KnownQuestionIndex:
     def __init__(self, questions: Sequence[QuestionRow], vectors: VectorIndex) -> None:
         """Of one question at least."""
         self._vectors = vectors
-        of_sentence = np.array([question.sentence_row for question in questions], dtype=np.int64)
-        self._sentence_rows, self._starts = np.unique(of_sentence, return_index=True)
+        self._of_sentence = np.array([question.sentence_row for question in questions], dtype=np.int64)
+        self._sentence_rows, self._starts = np.unique(self._of_sentence, return_index=True)
         self._counts = np.diff(self._starts, append=len(questions))
         points = vectors.vectors(np.arange(len(questions)))
         self._means = DenseIndex.build(to_unit_rows(np.add.reduceat(points, self._starts, axis=0)))
@@ -77,8 +77,15 @@ class KnownQuestionIndex:
             nearest[int(self._sentence_rows[near[i]])] = int(rows[chosen]), float(cosines[chosen])
         return Asked(self._sentence_rows, means, nearness, nearest)
 
-    def ranked(self, point: NDArray[np.float32], language: str) -> NDArray[np.int64]:
-        """Rows of the known questions in `language`, nearest first."""
-        rows = self.rows_of.get(language, np.zeros(0, dtype=np.int64))
-        ranked: NDArray[np.int64] = rows[np.argsort(-self._vectors.cosines(point)[rows], kind="stable")]
-        return ranked
+    def nearest_of_each(self, point: NDArray[np.float32], language: str) -> Iterator[int]:
+        """The nearest known question in `language` of each sentence that has any, by row, nearest first."""
+        rows = self.rows_of.get(language)
+        if rows is None:
+            return
+        cosines = self._vectors.cosines(point)[rows]
+        # Those of a sentence stand together.
+        starts = np.flatnonzero(np.diff(self._of_sentence[rows], prepend=-1))
+        ends = np.append(starts[1:], len(rows))
+        # There are far fewer sentences to put in order than questions.
+        for i in np.argsort(-np.maximum.reduceat(cosines, starts), kind="stable").tolist():
+            yield int(rows[starts[i] + cosines[starts[i] : ends[i]].argmax()])

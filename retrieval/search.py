@@ -246,15 +246,13 @@ class Searcher:
         self, query: Query, k: int, *, language: str, without: frozenset[str] = frozenset()
     ) -> list[int]:
         """Rows of the `k` known questions in `language` nearest to the query, a sentence each, best first."""
-        found: dict[int, int] = {}
-        for row in [] if self.known is None else self.known.ranked(query.point, language).tolist():
-            sentence_row = self.index.questions[row].sentence_row
-            passage = self.index.passages[self.index.sentences[sentence_row].passage_row]
-            if passage.article_id not in without:
-                found.setdefault(sentence_row, row)
-            if len(found) == k:
-                break
-        return list(found.values())
+        rows = () if self.known is None else self.known.nearest_of_each(query.point, language)
+        kept = (row for row in rows if self._article_of_question(row) not in without)
+        return list(itertools.islice(kept, k))
+
+    def _article_of_question(self, row: int) -> str:
+        sentence = self.index.sentences[self.index.questions[row].sentence_row]
+        return self.index.passages[sentence.passage_row].article_id
 
     def _sentences(
         self, query: Query, signals: _Signals, hits: Sequence[Hit], reranked: Mapping[int, float]

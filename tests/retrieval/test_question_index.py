@@ -66,9 +66,13 @@ def test_one_question_is_enough() -> None:
     assert found.nearest == {3: (0, 1.0)}
 
 
-def test_ranked_within_a_language(points: NDArray[np.float32]) -> None:
+def test_the_nearest_of_each_sentence_within_a_language(points: NDArray[np.float32]) -> None:
     index = KnownQuestionIndex(ROWS, DenseIndex.build(points))
-    rows = index.ranked(points[3], "zh-Hans")
-    assert rows[0] == 3
-    assert {ROWS[row].language for row in rows.tolist()} == {"zh-Hans"}
-    assert len(index.ranked(points[3], "km")) == 0
+    for point in points[::37]:
+        in_order = np.argsort(-(points @ point), kind="stable").tolist()
+        expected: dict[int, int] = {}
+        for row in in_order:
+            if ROWS[row].language == "zh-Hans":
+                expected.setdefault(ROWS[row].sentence_row, row)
+        assert list(index.nearest_of_each(point, "zh-Hans")) == list(expected.values())
+    assert list(index.nearest_of_each(points[3], "km")) == []
