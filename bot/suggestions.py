@@ -28,17 +28,20 @@ class Suggestions:
         self._answers: dict[int, bool] = {}
 
     def near(self, view: View, query: Query) -> tuple[str, ...]:
-        """Up to `MAX_SUGGESTIONS` covered questions near `query` in its language, nearest first.
+        """Up to `MAX_SUGGESTIONS` covered questions near `query` in its language, nearest first, none of them twice.
 
         Each one, asked by itself, is answered and brings up neither an alarm nor a refusal.
         """
         found: list[str] = []
+        # Several sentences may be known by one question.
+        told = {fold(query.text)}
         language = _language(view, query)
         for row in view.searcher.known_questions(query, N_TRIED, language=language, without=view.withdrawn):
             text = view.searcher.index.questions[row].text
             # A number in a question is not checked as those in the contact list are.
-            if fold(text) != fold(query.text) and not _NUMBER.search(text) and self._is_answered(view, row):
+            if fold(text) not in told and not _NUMBER.search(text) and self._is_answered(view, row):
                 found.append(text)
+                told.add(fold(text))
             if len(found) == MAX_SUGGESTIONS:
                 break
         return tuple(found)

@@ -301,6 +301,15 @@ def test_suggestions_are_known_questions_in_the_readers_language_that_are_answer
     assert ask(COVERED).suggestions == ask(UNCOVERED, is_emergency=True).suggestions == ()
 
 
+def test_a_question_that_two_sentences_answer_is_suggested_once(tiny_index: Index) -> None:
+    known = (KnownQuestion("境外怎么拨12308", "zh-Hans", 0),)
+    articles = [replace(article, questions=known) for article in tiny_index.articles.values()]
+    searcher = Searcher(build_index(articles, HashEmbedder(), Lexicon()), HashEmbedder(), Lexicon())
+    answerer = Answerer(lambda: View(searcher), CONTACTS, FakeTriage())  # type: ignore[arg-type]
+    answer, _ = answerer.answer(Question(UNCOVERED, "zh-Hans"), Conversation("c"))
+    assert answer.suggestions == ("境外怎么拨12308",)
+
+
 def test_a_known_question_that_is_not_answered_is_no_suggestion(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsure(*given: Any) -> Evidence:
         return replace(choose(*given), confidence=0.0)
