@@ -13,10 +13,11 @@ from bot.contacts import ContactList, unique
 from bot.emergency import card_contacts
 from bot.evidence import Evidence
 from bot.nationalities import likely_nationalities
+from bot.offer import OfferChecker
 from bot.suggestions import Suggestions
 from bot.texts import text
 from bot.triage import Assessment, Triage
-from bot.types import Answer, Contact, Conversation, Question
+from bot.types import Answer, Contact, Conversation, OfferReport, Question
 from bot.view import View
 from retrieval import RetrievalError
 
@@ -29,13 +30,16 @@ class Answerer:
     """Answers questions.
 
     `view` gives what may be searched now and raises `RetrievalError` while nothing can be: the emergency card needs
-    neither index nor model and is given all the same.
+    neither index nor model and is given all the same. An offer that is pasted is checked, where `offers` is given.
     """
 
-    def __init__(self, view: Callable[[], View], contacts: ContactList, triage: Triage) -> None:
+    def __init__(
+        self, view: Callable[[], View], contacts: ContactList, triage: Triage, offers: OfferChecker | None = None
+    ) -> None:
         self._view = view
         self.contacts = contacts
         self._triage = triage
+        self._offers = offers
         self._suggestions = Suggestions(triage)
 
     def answer(self, question: Question, conversation: Conversation) -> tuple[Answer, Conversation]:
@@ -66,16 +70,25 @@ class Answerer:
         try:
             answer = self._quoted(answer, question, conversation, assessment)
         except RetrievalError:
-            if not assessment.is_emergency:
+            answer = replace(answer, offer=self._offer(question, strictly=True))
+            if not assessment.is_emergency and answer.offer is None:
                 raise
-            logger.exception("index or model cannot serve; the emergency card is shown without quotes")
+            logger.exception("index or model cannot serve; card and signs are shown without quotes")
         if assessment.is_emergency:
             card = self._triage.card(question, assessment, self.contacts)
             return replace(answer, status="emergency", contacts=card.contacts, card=card.lines, notice=card.notice)
         is_covered = answer.status == "answered"
+        if answer.offer is not None:
+            return replace(
+                answer,
+                situation="weighing-offer" if answer.situation == "general" else answer.situation,
+                notice=assessment.notice or answer.offer.notice,
+                contacts=answer.offer.contacts or self._contacts(question, assessment),
+            )
         contacts = () if is_covered and not assessment.shows_contacts else self._contacts(question, assessment)
         if not is_covered:
-            return replace(answer, notice=text("not_covered", question.language), contacts=contacts)
+            notice = assessment.notice or text("not_covered", question.language)
+            return replace(answer, notice=notice, contacts=contacts)
         return replace(answer, notice=assessment.notice or answer.notice, contacts=contacts)
 
     def _quoted(self, answer: Answer, question: Question, conversation: Conversation, assessment: Assessment) -> Answer:
@@ -84,8 +97,10 @@ class Answerer:
         evidence = view.evidence(query)
         quotes = compose_quotes(evidence.sentences) if evidence.is_enough else None
         if quotes is None or not quotes.sentences:
-            suggestions = () if assessment.is_emergency else self._suggestions.near(view, query)
-            return replace(answer, confidence=evidence.confidence, suggestions=suggestions)
+            offer = self._offer(question, strictly=assessment.is_emergency)
+            suggests = offer is None and not assessment.is_emergency
+            suggestions = self._suggestions.near(view, query) if suggests else ()
+            return replace(answer, confidence=evidence.confidence, suggestions=suggestions, offer=offer)
         return replace(
             answer,
             status="answered",
@@ -93,6 +108,14 @@ class Answerer:
             citations=quotes.citations,
             confidence=evidence.confidence,
             notice=_fallback_notice(question.language, evidence),
+            offer=self._offer(question, strictly=True),
+        )
+
+    def _offer(self, question: Question, *, strictly: bool) -> OfferReport | None:
+        if self._offers is None or not self._offers.looks_like_offer(question.text, strictly=strictly):
+            return None
+        return self._offers.check(
+            question.text, language=question.language, nationality=question.nationality, country=question.country
         )
 
     def _declined(self, question: Question, assessment: Assessment) -> Answer:

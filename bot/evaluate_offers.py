@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bot.contacts import ContactList
-from bot.offer import OfferChecker, OfferReport
+from bot.offer import OfferChecker
 from bot.offer_set import OFFERS_DIR, SPLITS, LabelledOffer, read_offers
 from bot.ranking import auroc
 from bot.signs import SignList
+from bot.types import OfferReport
 from retrieval import Lexicon
 
 

@@ -88,6 +88,41 @@ class Question:
     country: str | None = None
 
 
+Verdict = Literal["high_risk", "suspicious", "no_known_signs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One place where a sign shows: `evidence == report.text[start:end]`.
+
+    For a sign that is something missing, the evidence is empty and stands at 0. `citations` holds the `n` of
+    what is quoted to explain it.
+    """
+
+    sign_id: str
+    label: str
+    start: int
+    end: int
+    evidence: str
+    explanation: str
+    citations: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OfferReport:
+    """What the check of an offer found. `text` is what was read; `absent` are ids of signs looked for and not found."""
+
+    verdict: Verdict
+    score: float
+    language: str
+    text: str
+    signals: tuple[Signal, ...]
+    absent: tuple[str, ...]
+    citations: tuple[Citation, ...]
+    contacts: tuple[Contact, ...]
+    notice: str
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What the bot says. `confidence` (0..1) is the calibrated chance that the articles answer the question."""
@@ -104,6 +139,8 @@ class Answer:
     suggestions: tuple[str, ...] = ()
     # Lines of the emergency card that are not contacts: what to say, what to write down, what a text can do.
     card: tuple[str, ...] = ()
+    # Where an offer was pasted: what its check found.
+    offer: OfferReport | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ The page is made from the answer at the time of answering, so that it shows what
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from sqlalchemy import Connection, select
 
-from bot.types import Answer
+from bot.types import Answer, Citation, OfferReport
 from web.channels.phrases import phrase
 from web.database import Database, insert_into, pages
 from web.render import contact_line
@@ -23,18 +24,8 @@ def write_page(answer: Answer, public_url: str) -> str:
     contacts = f"<ul>{''.join(lines)}</ul>" if lines else ""
     card = "".join(f"<p>{escape(line)}</p>" for line in answer.card)
     notice = f"<p>{escape(answer.notice)}</p>" if answer.notice else ""
-    sentences = "".join(
-        f"<p>{escape(sentence.text)} "
-        + " ".join(f'<a href="#source-{n}">[{n}]</a>' for n in sentence.citations)
-        + "</p>"
-        for sentence in answer.sentences
-    )
-    sources = "".join(
-        f'<li id="source-{one.n}" value="{one.n}">'
-        f'<a href="{escape(public_url.rstrip("/") + one.href)}">{escape(one.title)}</a>, '
-        f"{escape(one.publisher)}, {escape(one.date)}<blockquote>{escape(one.quote)}</blockquote></li>"
-        for one in answer.citations
-    )
+    signs = "" if answer.offer is None else _signs(answer.offer, public_url)
+    sentences = "".join(f"<p>{escape(sentence.text)} {_marks(sentence.citations)}</p>" for sentence in answer.sentences)
     direction = "rtl" if answer.language in _RIGHT_TO_LEFT else "ltr"
     # A title that says nothing: it shows in the list of open windows.
     title = escape(phrase("full", answer.language))
@@ -43,10 +34,32 @@ def write_page(answer: Answer, public_url: str) -> str:
         '<meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="robots" content="noindex">'
-        f"<title>{title}</title></head><body><main>{contacts}{card}{notice}{sentences}"
-        + (f"<ol>{sources}</ol>" if sources else "")
-        + "</main></body></html>"
+        f"<title>{title}</title></head><body><main>{contacts}{card}{notice}{signs}{sentences}"
+        f"{_sources(answer.citations, public_url)}</main></body></html>"
     )
+
+
+def _signs(report: OfferReport, public_url: str) -> str:
+    lines = (
+        f"<li>{escape(signal.label)}: {escape(signal.evidence)}<p>{escape(signal.explanation)} "
+        f"{_marks(signal.citations, anchor='sign')}</p></li>"
+        for signal in report.signals
+    )
+    return f"<ul>{''.join(lines)}</ul>{_sources(report.citations, public_url, anchor='sign')}"
+
+
+def _marks(numbers: Sequence[int], *, anchor: str = "source") -> str:
+    return " ".join(f'<a href="#{anchor}-{n}">[{n}]</a>' for n in numbers)
+
+
+def _sources(citations: Sequence[Citation], public_url: str, *, anchor: str = "source") -> str:
+    lines = "".join(
+        f'<li id="{anchor}-{one.n}" value="{one.n}">'
+        f'<a href="{escape(public_url.rstrip("/") + one.href)}">{escape(one.title)}</a>, '
+        f"{escape(one.publisher)}, {escape(one.date)}<blockquote>{escape(one.quote)}</blockquote></li>"
+        for one in citations
+    )
+    return f"<ol>{lines}</ol>" if lines else ""
 
 
 class PageStore:

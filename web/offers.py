@@ -9,8 +9,8 @@ from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse, Response
 
 from bot.errors import PictureError
-from bot.offer import OfferReport
 from bot.question import known_language
+from bot.types import OfferReport
 from web.errors import PayloadError
 from web.metrics import Metrics
 from web.schemas import OfferRequest, offer_json

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from math import ceil
 from urllib.parse import quote
 
-from bot.types import Answer, Contact
+from bot.types import Answer, Contact, OfferReport
 from web.channels.base import Block, Caps, Choice, Link, Outbound, Part, Unit
 from web.channels.phrases import phrase
 
 MAX_CHOICES = 3
+MAX_SIGNS = 6
 # 3GPP TS 23.038, basic set and extension (the extension costs two septets).
 _GSM7 = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
@@ -51,15 +52,18 @@ def answer_outbound(answer: Answer, *, public_url: str, full_url: str, is_watche
     """What to say for an answer.
 
     The order is fixed: a neutral first line where the person may be watched, contacts, card, notice,
-    sentences with the numbers of their citations, links. Every number and address comes from the answer.
+    sentences with the numbers of their citations, links. What an offer shows stands before the contacts, unless it is an
+    emergency. Every number and address comes from the answer.
     """
     blocks: list[Block] = []
     if is_watched or answer.situation == "trapped":
         blocks.append(Block("preface", phrase("neutral", answer.language)))
-    blocks += [Block("contact", contact_line(contact, answer.language)) for contact in answer.contacts]
-    blocks += [Block("card", line) for line in answer.card]
-    if answer.notice:
-        blocks.append(Block("notice", answer.notice))
+    contacts = [Block("contact", contact_line(contact, answer.language)) for contact in answer.contacts]
+    notice = [Block("notice", answer.notice)] if answer.notice else []
+    if answer.offer is not None and answer.status != "emergency":
+        blocks += [*notice, *sign_blocks(answer.offer), *contacts]
+    else:
+        blocks += [*contacts, *(Block("card", line) for line in answer.card), *notice]
     blocks += [Block("sentence", sentence.text, sentence.citations) for sentence in answer.sentences]
     links = tuple(
         Link(
@@ -80,6 +84,12 @@ def answer_outbound(answer: Answer, *, public_url: str, full_url: str, is_watche
         language=answer.language,
         situation=answer.situation,
     )
+
+
+def sign_blocks(report: OfferReport) -> list[Block]:
+    """Signs that an offer shows, each once, the first of them."""
+    lines = dict.fromkeys(f"{signal.label}: {signal.explanation}" for signal in report.signals)
+    return [Block("say", line) for line in list(lines)[:MAX_SIGNS]]
 
 
 def contact_line(contact: Contact, language: str) -> str:

@@ -7,9 +7,8 @@ from bot.question import known_language, read_question
 from bot.types import Answer
 from web.channels.base import Block, Outbound
 from web.conversations import ConversationStore
+from web.render import sign_blocks
 from web.service import Service
-
-MAX_SIGNALS = 6
 
 
 class BotResponder:
@@ -48,6 +47,5 @@ class BotResponder:
                 report = self._service.offers.check(text or "", language=language)
         except PictureError as error:
             return Outbound(blocks=(Block("say", str(error)),), language=language or "en", notice=True)
-        blocks = [Block("notice", report.notice)]
-        blocks += [Block("say", f"{signal.label}: {signal.explanation}") for signal in report.signals[:MAX_SIGNALS]]
-        return Outbound(blocks=tuple(blocks), language=report.language, situation="weighing-offer")
+        blocks = (Block("notice", report.notice), *sign_blocks(report))
+        return Outbound(blocks=blocks, language=report.language, situation="weighing-offer")

@@ -8,8 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.contacts import is_old
-from bot.offer import OfferReport
-from bot.types import Answer, Citation, Contact
+from bot.types import Answer, Citation, Contact, OfferReport
 from retrieval import Article, Source
 
 
@@ -111,6 +110,7 @@ def answer_json(answer: Answer, conversation_id: str, max_age_days: int) -> dict
         "citations": [citation_json(citation) for citation in answer.citations],
         "confidence": round(answer.confidence, 4),
         "suggestions": list(answer.suggestions),
+        "offer": None if answer.offer is None else offer_json(answer.offer, max_age_days),
     }
 
 

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from bot.answer import Answerer
 from bot.contacts import ContactList
-from bot.offer import OfferChecker, OfferReport
+from bot.offer import OfferChecker
 from bot.signs import SignList
 from bot.triage import Triage
+from bot.types import OfferReport
 from bot.view import View
 from retrieval import (
     Article,
@@ -86,7 +87,7 @@ class Service:
     @cached_property
     def answerer(self) -> Answerer:
         """The bot."""
-        return Answerer(self.view, self.contacts, Triage(self.lexicon, self._read_query))
+        return Answerer(self.view, self.contacts, Triage(self.lexicon, self._read_query), self.offers)
 
     @cached_property
     def offers(self) -> OfferChecker:

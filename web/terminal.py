@@ -15,6 +15,8 @@ def show_answer(body: Mapping[str, Any]) -> str:
         contacts = []
     if body["notice"]:
         lines += [body["notice"], ""]
+    if body["offer"]:
+        lines += [*_signs(body["offer"]), ""]
     lines += [f"{sentence['text']} {_marks(sentence['citations'])}" for sentence in body["sentences"]]
     if body["citations"]:
         lines.append("")
@@ -31,13 +33,9 @@ def show_answer(body: Mapping[str, Any]) -> str:
 
 def show_offer(body: Mapping[str, Any]) -> str:
     """The body of `/v1/check-offer` as text."""
-    lines = [f"{body['verdict']}  {body['score']:.2f}", body["notice"] or ""]
-    for signal in body["signals"]:
-        lines.append(f"! {signal['label']}：{signal['evidence']}")
-        lines.append(f"  {signal['explanation']} {_marks(signal['citations'])}")
-    lines += [f"[{c['n']}] {c['quote']}（{c['title']}）" for c in body["citations"]]
-    lines += [_contact(contact) for contact in body["contacts"]]
-    return "\n".join(lines).rstrip()
+    return "\n".join(
+        [f"{body['verdict']}  {body['score']:.2f}", body["notice"], *_signs(body), *map(_contact, body["contacts"])]
+    ).rstrip()
 
 
 def show_status(status: Mapping[str, Any]) -> str:
@@ -61,6 +59,14 @@ def show_measures(measures: Mapping[str, Any]) -> str:
     """Measures, one a line."""
     width = max(len(name) for name in measures)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in measures.items())
+
+
+def _signs(body: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for signal in body["signals"]:
+        lines.append(f"! {signal['label']}：{signal['evidence']}")
+        lines.append(f"  {signal['explanation']} {_marks(signal['citations'])}")
+    return lines + [f"[{c['n']}] {c['quote']}（{c['title']}）" for c in body["citations"]]
 
 
 def _marks(numbers: list[int]) -> str:

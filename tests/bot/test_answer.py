@@ -14,6 +14,8 @@ from bot.answer import MAX_CONTACTS, Answerer
 from bot.contacts import ContactList
 from bot.emergency import EmergencyCard
 from bot.evidence import Chance, Evidence, Weights, choose
+from bot.offer import OfferChecker
+from bot.signs import SignList
 from bot.suggestions import MAX_SUGGESTIONS
 from bot.texts import text
 from bot.triage import Assessment
@@ -171,6 +173,86 @@ def test_a_harmful_request_is_declined_unsearched(searcher: Searcher) -> None:
     assert answer.contacts == CONTACTS.contacts[3:4]
     assert answer.suggestions == ()
     assert len(conversation.turns) == 1
+
+
+OFFER = "高薪招聘客服，去缅甸，月薪三万，不要经验，包机票，别告诉家里"
+OFFERS = OfferChecker(SignList.load(), Lexicon(), CONTACTS)
+
+
+@pytest.mark.parametrize("nationality", [None, "VN"])
+def test_a_pasted_offer_is_checked(searcher: Searcher, nationality: str | None) -> None:
+    answerer = Answerer(lambda: View(searcher), CONTACTS, FakeTriage(), OFFERS)  # type: ignore[arg-type]
+    answer, _ = answerer.answer(Question(OFFER, "zh-Hans", nationality), Conversation("c"))
+    check(answer, searcher)
+    assert answer.offer == OFFERS.check(OFFER, language="zh-Hans", nationality=nationality)
+    assert answer.offer.verdict == "high_risk"
+    assert (answer.status, answer.situation, answer.suggestions) == ("not_covered", "weighing-offer", ())
+    assert answer.notice == answer.offer.notice
+    assert answer.contacts == answer.offer.contacts != ()
+    # Where the check knows of none for the reader, those of every answer.
+    answer, _ = answerer.answer(Question(OFFER, "en"), Conversation("c"))
+    assert answer.offer is not None
+    assert answer.contacts
+    assert answer.offer.contacts == ()
+
+
+def test_other_questions_bring_no_check(searcher: Searcher) -> None:
+    answerer = Answerer(lambda: View(searcher), CONTACTS, FakeTriage(), OFFERS)  # type: ignore[arg-type]
+    for words in (COVERED, UNCOVERED):
+        answer, _ = answerer.answer(Question(words, "zh-Hans"), Conversation("c"))
+        assert answer.offer is None
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "is_checked"),
+    [
+        ({"is_emergency": True, "situation": "trapped"}, "emergency", True),
+        ({"is_declined": True}, "declined", False),
+        ({"is_second_scam": True, "notice": "beware"}, "not_covered", True),
+    ],
+)
+def test_card_refusal_and_warning_come_before_the_check(
+    searcher: Searcher, said: dict[str, Any], status: str, is_checked: bool
+) -> None:
+    answerer = Answerer(lambda: View(searcher), CONTACTS, FakeTriage(**said), OFFERS)  # type: ignore[arg-type]
+    answer, _ = answerer.answer(Question(OFFER, "zh-Hans"), Conversation("c"))
+    assert (answer.status, answer.offer is not None) == (status, is_checked)
+    if status == "emergency":
+        assert answer.contacts == CONTACTS.contacts[:2]
+        assert answer.notice == "the notice of the card"
+    if status == "not_covered":
+        assert answer.notice == "beware"
+
+
+def test_what_is_asked_with_an_offer_is_answered_beside_it(searcher: Searcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OfferChecker, "looks_like_offer", lambda self, text, *, strictly: strictly)
+    answerer = Answerer(lambda: View(searcher), CONTACTS, FakeTriage(), OFFERS)  # type: ignore[arg-type]
+    answer, _ = answerer.answer(Question(COVERED, "zh-Hans"), Conversation("c"))
+    check(answer, searcher)
+    assert answer.status == "answered"
+    assert answer.offer is not None
+    assert answer.notice == answer.offer.notice
+    # What nothing answers is looked at less strictly.
+    monkeypatch.setattr(OfferChecker, "looks_like_offer", lambda self, text, *, strictly: not strictly)
+    answer, _ = answerer.answer(Question(UNCOVERED, "zh-Hans"), Conversation("c"))
+    assert answer.offer is not None
+
+
+def test_an_offer_is_checked_without_an_index() -> None:
+    def broken() -> View:
+        raise IndexMissingError("no index")
+
+    answerer = Answerer(broken, CONTACTS, FakeTriage(), OFFERS)  # type: ignore[arg-type]
+    answer, _ = answerer.answer(Question(OFFER, "zh-Hans"), Conversation("c"))
+    assert answer.offer is not None
+    assert answer.offer.verdict == "high_risk"
+    with pytest.raises(IndexMissingError):
+        answerer.answer(Question(COVERED, "zh-Hans"), Conversation("c"))
+
+
+def test_a_second_scam_is_warned_of_where_nothing_answers(ask: Ask) -> None:
+    for words in (COVERED, UNCOVERED):
+        assert ask(words, is_second_scam=True, notice="beware", shows_contacts=True).notice == "beware"
 
 
 @pytest.mark.parametrize("error", [IndexMissingError("no index"), EmbedderError("no model")])

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,13 @@ from numpy.typing import NDArray
 from bot.contacts import ContactList
 from bot.errors import SignsError
 from bot.folding import fold_pattern, fold_text
-from bot.offer import MAX_OFFER_CHARS, OfferChecker, OfferReport
+from bot.offer import MAX_OFFER_CHARS, OfferChecker
 from bot.offer_score import OfferWeights, sigmoid
 from bot.offer_set import read_offers
 from bot.pay import PayRules
 from bot.signs import SIGNS_PATH, SignList, find_spans
 from bot.train_offer import collect, fit, write_weights
+from bot.types import OfferReport
 from bot.view import View
 from retrieval import HashEmbedder, IndexMissingError, Lexicon, Library, Searcher, build_index
 
@@ -198,7 +198,7 @@ def test_no_text_fails_and_spans_are_exact(parts: list[str]) -> None:
         assert 0 <= signal.start <= signal.end <= len(report.text)
         assert report.text[signal.start : signal.end] == signal.evidence
         assert signal.evidence == signal.evidence.strip()
-    assert isinstance(checker.looks_like_offer("".join(parts)), bool)
+    assert isinstance(checker.looks_like_offer("".join(parts), strictly=False), bool)
 
 
 @given(st.text(max_size=200))
@@ -364,32 +364,34 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("text", "strictly", "loosely"),
     [
-        (SCAM, True),
-        ("招聘服务员，月薪4500，包吃住，到店面试", True),
-        ("Hiring chat agents in Laos, salary $1500, free ticket, message on Telegram", True),
-        ("รับสมัครแอดมินเว็บที่กัมพูชา รายได้ 50,000 ที่พักฟรี ติดต่อไลน์", True),
-        ("从国外怎么拨打12308热线？", False),
-        ("他们不让我走，护照被收了，我在妙瓦底", False),
-        ("Is a tourist visa enough to work in Cambodia?", False),
-        ("hello", False),
+        (SCAM, True, True),
+        ("招聘服务员，月薪4500，包吃住，到店面试", True, True),
+        ("Hiring chat agents in Laos, salary $1500, free ticket, message on Telegram", True, True),
+        ("รับสมัครแอดมินเว็บที่กัมพูชา รายได้ 50,000 ที่พักฟรี ติดต่อไลน์", True, True),
+        ("招聘说去泰国做客服月薪两万包机票靠谱吗", False, True),
+        ("过来跟我干，三天就走，机票我出，别告诉家里，走小路", False, True),
+        ("从国外怎么拨打12308热线？", False, False),
+        ("他们不让我走，护照被收了，我在妙瓦底", False, False),
+        ("Is a tourist visa enough to work in Cambodia?", False, False),
+        ("hello", False, False),
     ],
-    ids=["scam", "honest", "en", "th", "question", "emergency", "en-question", "short"],
+    ids=["scam", "honest", "en", "th", "asked", "no-word", "question", "emergency", "en-question", "short"],
 )
-def test_looks_like_offer(checker: OfferChecker, text: str, expected: bool) -> None:
-    assert checker.looks_like_offer(text) is expected
+def test_looks_like_offer(checker: OfferChecker, text: str, strictly: bool, loosely: bool) -> None:
+    assert checker.looks_like_offer(text, strictly=True) is strictly
+    assert checker.looks_like_offer(text, strictly=False) is loosely
 
 
 def test_questions_of_the_evaluation_set_do_not_look_like_offers(checker: OfferChecker) -> None:
-    path = ROOT / "corpus" / "eval" / "dev.jsonl"
-    questions = [json.loads(line)["question"] for line in path.read_text("utf-8").splitlines()]
-    assert len(questions) > 100
-    taken = [question for question in questions if checker.looks_like_offer(question)]
-    assert len(taken) <= 0.03 * len(questions), taken
+    for name, strictly in (("dev", True), ("dev-uncovered", False), ("dev-more-uncovered", False)):
+        path = ROOT / "corpus" / "eval" / f"{name}.jsonl"
+        questions = [json.loads(line)["question"] for line in path.read_text("utf-8").splitlines()]
+        taken = [question for question in questions if checker.looks_like_offer(question, strictly=strictly)]
+        assert len(taken) <= 0.01 * len(questions), taken
 
 
 def test_pasted_offers_of_the_dev_split_are_recognised(checker: OfferChecker) -> None:
-    offers = read_offers(ROOT / "corpus" / "eval" / "offers-dev.jsonl")
-    looks: Callable[[str], bool] = checker.looks_like_offer
-    assert sum(looks(offer.text) for offer in offers if offer.is_scam) >= 0.75 * sum(o.is_scam for o in offers)
+    texts = [o.text for o in read_offers(ROOT / "corpus" / "eval" / "offers-dev.jsonl") if o.is_scam]
+    assert sum(checker.looks_like_offer(text, strictly=False) for text in texts) >= 0.85 * len(texts)

@@ -68,6 +68,19 @@ def test_what_is_always_true_of_an_answer(client: httpx.Client, question: str) -
         assert "<mark" in page.text
 
 
+def test_a_pasted_offer_is_checked_in_the_chat(client: httpx.Client) -> None:
+    text = (
+        "Customer service in Thailand, salary 3000 USD, no experience needed, flight paid, tourist visa, Telegram only"
+    )
+    body = ask(client, text)
+    report = client.post("/v1/check-offer", json={"text": text}).json()
+    assert body["offer"] == report
+    assert report["verdict"] == "high_risk"
+    assert report["citations"]
+    assert body["notice"] == report["notice"]
+    assert ask(client, "从国外拨打12308用什么号码？")["offer"] is None
+
+
 def test_an_answer_comes_with_sources_of_the_sentences_shown(client: httpx.Client) -> None:
     body = ask(client, "从国外拨打12308用什么号码？")
     assert body["status"] == "answered"

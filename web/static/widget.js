@@ -337,13 +337,15 @@ const create = (options) => {
     box.append(tag('span', 'helpful', { class: 'fine' }), ' ', yes, ' ', no);
     return box;
   };
+  const note = (text) => (text ? el('p', { class: 'note', dir: 'auto' }, text) : null);
   const answerNodes = (answer) => {
     const made = sources(answer.citations);
     const isEmergency = answer.status === 'emergency';
     const contacts = list(answer.contacts);
     return [
       isEmergency ? card(contacts, answer.card, answer.situation || 'trapped') : null,
-      answer.notice ? el('p', { class: 'note', dir: 'auto' }, answer.notice) : null,
+      ...(isEmergency || !answer.offer ? [note(answer.notice)] : []),
+      ...(answer.offer ? offerNodes(answer.offer, isEmergency ? null : answer.notice) : []),
       ...list(answer.sentences).map((sentence) => el('p', { dir: 'auto' }, bdi(sentence.text), ' ', ...marks(sentence.citations, made))),
       sourceBox(made),
       !isEmergency && contacts.length ? contactList(contacts) : null,
@@ -351,12 +353,12 @@ const create = (options) => {
       answer.id ? feedback(answer.id) : null,
     ];
   };
-  const offerNodes = (found) => {
+  const offerNodes = (found, notice) => {
     const made = sources(found.citations);
     const verdict = ['high_risk', 'suspicious', 'no_known_signs'].find((key) => key === found.verdict) || 'suspicious';
     return [
       tag('p', verdict, { class: `verdict ${verdict}` }),
-      found.notice ? el('p', { class: 'note', dir: 'auto' }, found.notice) : null,
+      note(notice),
       list(found.signals).length ? el('div', {}, tag('p', 'signs', { class: 'fine' }), el('ul', { class: 'signs' },
         ...found.signals.map((signal) => el('li', { dir: 'auto' }, el('b', {}, bdi(signal.label)),
           signal.evidence ? el('q', { dir: 'auto' }, signal.evidence) : null,
@@ -364,12 +366,12 @@ const create = (options) => {
       sourceBox(made),
       list(found.absent).length ? tag('p', 'absent', { class: 'fine' }, { n: found.absent.length }) : null,
       found.text ? el('details', { class: 'src' }, tag('summary', 'read_text'), el('blockquote', { dir: 'auto' }, found.text)) : null,
-      list(found.contacts).length ? contactList(found.contacts) : null,
     ];
   };
-  const spoken = (found) => [found.verdict && words[found.verdict], ...list(found.status === 'emergency' && found.contacts).slice(0, 2)
+  const checkNodes = (found) => [...offerNodes(found, found.notice), list(found.contacts).length ? contactList(found.contacts) : null];
+  const spoken = (found) => [words[(found.offer || found).verdict], ...list(found.status === 'emergency' && found.contacts).slice(0, 2)
     .map((c) => `${c.name} ${c.number}`), found.notice, ...list(found.sentences).map((s) => s.text),
-  ...list(found.signals).map((s) => s.label)].filter(Boolean).join(' ');
+  ...list((found.offer || found).signals).map((s) => s.label)].filter(Boolean).join(' ');
 
   // ---- the conversation ----------------------------------------------------------------------------------------
   const log = el('div', { class: 'log', role: 'region', tabindex: inline ? null : 0 });
@@ -449,7 +451,7 @@ const create = (options) => {
     return request('v1/check-offer', form).catch((error) => {
       throw error.status === 422 ? Object.assign(error, { key: 'not_picture' }) : error;
     });
-  }, offerNodes);
+  }, checkNodes);
   const submit = () => {
     const text = input.value.trim();
     const file = mode === 'offer' ? picture : null;

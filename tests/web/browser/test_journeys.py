@@ -189,6 +189,29 @@ def test_a_picture_of_an_offer_is_read(open_page: Opened, server: RunningServer,
     page.locator("guitu-chat .a >> text=Please choose a PNG").wait_for()
 
 
+PASTED = "Customer service in Thailand, salary 3000 USD, no experience needed, flight paid, tourist visa"
+
+
+def test_an_offer_pasted_as_a_question_is_checked(open_page: Opened, server: RunningServer, shot: Shot) -> None:
+    page = open_page(f"{server.url}/?lang=en")
+    ask(page, PASTED, ".fb")
+    answer = page.locator("guitu-chat .a").last
+    assert answer.locator(".verdict").inner_text()
+    assert answer.locator(".note").count() == 1
+    answer.locator(".signs .mark").first.click()
+    assert answer.locator("details[open] blockquote").first.inner_text()
+    assert answer.locator(".cts").count() == 1
+    shot(page, "en-phone-9-pasted", full_page=True)
+    assert violations(page) == []
+    page = open_page(f"{server.url}/?lang=en", java_script_enabled=False)
+    page.locator("#question").fill(PASTED)
+    page.get_by_role("button", name="Ask", exact=True).click()
+    assert page.locator("#answer .verdict").inner_text()
+    assert page.locator("#answer .note").count() == 1
+    mark = page.locator("#answer .signs .mark").first
+    assert page.locator(f"#answer details{mark.get_attribute('href')}").count() == 1
+
+
 def test_without_scripts_offers_are_checked_too(
     open_page: Opened, server: RunningServer, picture: Path, tmp_path: Path
 ) -> None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.types import Answer
+from bot.types import Answer, OfferReport, Signal
 from retrieval import LANGUAGES
 from tests.web.channels.support import HOTLINE, PUBLIC_URL, make_answer
 from web.answer_page import write_page
 from web.channels.base import Caps, Inbound, Outbound, Unit
 from web.channels.phrases import _phrases, languages, nearest_language, phrase
 from web.channels.registry import ADAPTERS
-from web.render import answer_outbound, cut, measure, render_parts, say
+from web.render import MAX_SIGNS, answer_outbound, cut, measure, render_parts, say
 
 LONG = "我在妙瓦底👨‍👩‍👧‍👦被困了，护照也被收走，请问现在怎么办才能回家？家里人还在等我的消息。"
 TO = Inbound("x", "main", "1", "c", "s", "text")
@@ -50,6 +51,37 @@ def test_every_part_fits_and_holds_whole_sentences(platform: str, n_sentences: i
         for n in range(1, shown + 1):
             assert f"[{n}]" in whole
             assert f"{PUBLIC_URL}/articles/article-{n}#p1" in whole
+
+
+REPORT = OfferReport(
+    verdict="high_risk",
+    score=0.9,
+    language="zh-Hans",
+    text="招人 <b>",
+    signals=tuple(Signal(f"s{n}", f"迹象<{n}>", 0, 2, "招人", "说明", (1,)) for n in (1, 1, *range(2, 9))),
+    absent=(),
+    citations=make_answer("报道说<过>。").citations,
+    contacts=(HOTLINE,),
+    notice="很像骗局",
+)
+
+
+def test_a_pasted_offer_is_told_before_contacts_except_in_an_emergency() -> None:
+    answer = make_answer(
+        status="not_covered", n_sentences=0, contacts=(HOTLINE,), notice=REPORT.notice, offer=REPORT, card=("卡片",)
+    )
+    blocks = outbound(answer).blocks
+    assert [block.kind for block in blocks] == ["notice", *["say"] * MAX_SIGNS, "contact"]
+    assert [block.text for block in blocks[:3]] == ["很像骗局", "迹象<1>: 说明", "迹象<2>: 说明"]
+    card = outbound(replace(answer, status="emergency")).blocks
+    assert [block.kind for block in card] == ["contact", "card", "notice"]
+    page = write_page(answer, PUBLIC_URL)
+    assert "迹象&lt;8&gt;: 招人" in page
+    assert "报道说&lt;过&gt;" in page
+    assert page.index("很像骗局") < page.index("迹象")
+    assert not re.search(
+        r'id="([^"]+)".*id="\1"', write_page(replace(make_answer(), offer=REPORT), PUBLIC_URL), re.DOTALL
+    )
 
 
 class Balanced(HTMLParser):
