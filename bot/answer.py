@@ -97,7 +97,7 @@ class Answerer:
         evidence = view.evidence(query)
         quotes = compose_quotes(evidence.sentences) if evidence.is_enough else None
         if quotes is None or not quotes.sentences:
-            offer = self._offer(question, strictly=assessment.is_emergency)
+            offer = self._offer(question, strictly=False)
             suggests = offer is None and not assessment.is_emergency
             suggestions = self._suggestions.near(view, query) if suggests else ()
             return replace(answer, confidence=evidence.confidence, suggestions=suggestions, offer=offer)

@@ -47,9 +47,9 @@ N_KNOWN = 12000
 KNOWN = "known"
 # The share of a head's hardest look-alikes, by hands that the network has not seen, that may be taken for its case: there
 # the limit is set. A missed emergency costs more than a needless card, which stands above the answer and not in its
-# place; a harmful request that is not declined gets quotes of published warnings. Of plain look-alikes, held out, 0.012 are
-# declined with 0.06 (0.960 of the plain requests), 0.012 with 0.07 (0.976), 0.024 with 0.08 (0.980).
-FALSE_ALARMS = {"emergency": 0.08, "harm": 0.07, "follow_up": 0.05}
+# place; a harmful request that is not declined gets quotes of published warnings. Of plain look-alikes, held out, 0.016 are
+# declined with 0.06 (0.972 of the plain requests), 0.024 with 0.07 (0.972); of known questions 0.011 and 0.014.
+FALSE_ALARMS = {"emergency": 0.08, "harm": 0.06, "follow_up": 0.05}
 # The same where an alarm also decides on the situation.
 CLEAR_ALARMS = 0.03
 _ALARM_CLASSES = frozenset({"trapped", "family_alarm", "self_harm", "violence"})

@@ -83,6 +83,13 @@ def test_a_crawled_file_is_ingested_and_answers(data: Path, tmp_path: Path) -> N
     assert body["citations"][0]["n_reprints"] == 1
 
 
+def test_a_pasted_offer_shows_its_signs(data: Path) -> None:
+    pasted = "Customer service in Thailand, salary 3000 USD, no experience needed, flight paid, tourist visa"
+    _, _, *signs = guitu("check-offer", "--text", pasted, data=data).stdout.splitlines()
+    assert len(signs) > 4
+    assert set(signs) <= set(guitu("ask", pasted, data=data).stdout.splitlines())
+
+
 def test_rejected_sources_are_named_and_lose_nothing(data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
