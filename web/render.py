@@ -101,7 +101,7 @@ def contact_line(contact: Contact, language: str) -> str:
     elif ways:
         reach = ways[0]
     else:
-        reach = ", ".join(contact.channels) or contact.address or ""
+        reach = contact.address or ""
     return f"{name}: {reach}" if reach else name
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bot.contacts import ContactList
 from bot.types import Answer, OfferReport, Signal
 from retrieval import LANGUAGES
 from tests.web.channels.support import HOTLINE, PUBLIC_URL, make_answer
@@ -17,7 +19,7 @@ from web.answer_page import write_page
 from web.channels.base import Caps, Inbound, Outbound, Unit
 from web.channels.phrases import _phrases, languages, nearest_language, phrase
 from web.channels.registry import ADAPTERS
-from web.render import MAX_SIGNS, answer_outbound, cut, measure, render_parts, say
+from web.render import MAX_SIGNS, answer_outbound, contact_line, cut, measure, render_parts, say
 
 LONG = "我在妙瓦底👨‍👩‍👧‍👦被困了，护照也被收走，请问现在怎么办才能回家？家里人还在等我的消息。"
 TO = Inbound("x", "main", "1", "c", "s", "text")
@@ -51,6 +53,15 @@ def test_every_part_fits_and_holds_whole_sentences(platform: str, n_sentences: i
         for n in range(1, shown + 1):
             assert f"[{n}]" in whole
             assert f"{PUBLIC_URL}/articles/article-{n}#p1" in whole
+
+
+def test_a_contact_says_how_to_reach_it() -> None:
+    contacts = ContactList.load(Path(__file__).resolve().parents[3] / "corpus" / "contacts.yaml").contacts
+    assert any(not (contact.number or contact.local) for contact in contacts)
+    for contact in contacts:
+        reach = contact.number or contact.local or contact.address
+        assert reach
+        assert f": {reach}" in contact_line(contact, "zh-Hans")
 
 
 REPORT = OfferReport(
